@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Enabling events, and the kernel's tracepoints that they come from. */
+#include <linux/errno.h>
+#include <linux/mutex.h>
+#include <linux/string.h>
+#include <linux/tracepoint.h>
+
+#include "vtrace_driver.h"
+#include "vtrace_event.h"
+
+static DEFINE_MUTEX(enable_lock);
+
+struct search {
+	const char *name;
+	struct tracepoint *found;
+};
+
+static void match(struct tracepoint *tp, void *data)
+{
+	struct search *search = data;
+
+	if (!strcmp(tp->name, search->name))
+		search->found = tp;
+}
+
+static struct tracepoint *find(const char *name)
+{
+	struct search search = { .name = name };
+
+	for_each_kernel_tracepoint(match, &search);
+	return search.found;
+}
+
+int vtrace_probe_register(const char *tracepoint, void *probe)
+{
+	struct tracepoint *tp = find(tracepoint);
+
+	return tp ? tracepoint_probe_register(tp, probe, NULL) : -ENODEV;
+}
+
+void vtrace_probe_unregister(const char *tracepoint, void *probe)
+{
+	struct tracepoint *tp = find(tracepoint);
+
+	if (tp)
+		tracepoint_probe_unregister(tp, probe, NULL);
+}
+
+static int enable(u16 id, bool on)
+{
+	if (id < VTRACE_IDS_SCHED_END)
+		return vtrace_tracepoint_enable(id, on);
+	/* Written when the state is asked for, whatever is enabled. */
+	if (id > VTRACE_IDS_STATE && id < VTRACE_IDS_STATE_END)
+		return 0;
+	return vtrace_syscall_enable(id, on);
+}
+
+/*
+ * From process context. A handler that runs meanwhile on another processor may
+ * write one more event of a kind that was disabled.
+ */
+int vtrace_event_enable(u16 id, bool on)
+{
+	int err;
+
+	mutex_lock(&enable_lock);
+	err = enable(id, on);
+	mutex_unlock(&enable_lock);
+	return err;
+}
+
+/* When this returns, no handler runs or will run. */
+void vtrace_events_disable_all(void)
+{
+	unsigned int id;
+
+	mutex_lock(&enable_lock);
+	for (id = 0; id < VTRACE_IDS_COMPAT_END; id++)
+		enable(id, false);
+	tracepoint_synchronize_unregister();
+	vtrace_syscall_release();
+	mutex_unlock(&enable_lock);
+}

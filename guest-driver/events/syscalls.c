@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The handlers of system calls: one for all entries, one for all exits. */
+#include <linux/compiler.h>
+#include <linux/errno.h>
+#include <linux/gfp.h>
+#include <linux/limits.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/percpu.h>
+#include <linux/sched.h>
+#include <linux/topology.h>
+#include <asm/syscall.h>
+#include <trace/events/syscalls.h>
+
+#include "events/put.h"
+#include "events/syscall_special.h"
+#include "vtrace_event.h"
+#include "vtrace_writer.h"
+
+enum mode {
+	MODE_OFF,
+	MODE_QUICK,	/* integers only: size and op say all */
+	MODE_SLOW,	/* the payload is made in the scratch memory */
+	MODE_UNKNOWN	/* there is no such call */
+};
+
+/*
+ * An op is an argument's offset in pt_regs and the logarithm of its size. 0
+ * ends the list. An exit event begins with the return value, without an op.
+ */
+#define OP_SIZE		7
+#define MAX_OPS		VTRACE_NUM_ARGS
+
+struct call {
+	u32 size;	/* of the payload */
+	u16 id;
+	u8 mode;
+	u8 op[MAX_OPS + 1];
+} __aligned(16);
+
+static struct call entry_call[VTRACE_NUM_SYSCALLS] __read_mostly;
+static struct call exit_call[VTRACE_NUM_SYSCALLS] __read_mostly;
+static struct call compat_entry_call[VTRACE_NUM_COMPAT] __read_mostly;
+static struct call compat_exit_call[VTRACE_NUM_COMPAT] __read_mostly;
+
+/* As vtrace_calls[]. */
+static struct call *const call_table[VTRACE_NUM_CALLS] = {
+	entry_call, exit_call, compat_entry_call, compat_exit_call
+};
+
+static bool unknown_on[VTRACE_NUM_CALLS] __read_mostly;
+
+/*
+ * For payloads whose size is known only when they are made. One is enough for
+ * a processor: system calls do not nest, and nothing else writes here. Not
+ * vmalloc()'s, which copies from user space would look up with a lock.
+ */
+#define SCRATCH_ORDER	get_order(SCRATCH_BYTES)
+#define SCRATCH_BYTES	16384
+static DEFINE_PER_CPU(u8 *, scratch);
+
+static __always_inline u8 *put_arg(u8 *p, const struct pt_regs *regs, u8 op)
+{
+	const u64 *reg = (const void *)regs + (op & ~OP_SIZE);
+
+	switch (op & OP_SIZE) {
+	case 3:
+		return vtrace_put(p, u64, *reg);
+	case 2:
+		return vtrace_put(p, u32, *reg);
+	case 1:
+		return vtrace_put(p, u16, *reg);
+	default:
+		return vtrace_put(p, u8, *reg);
+	}
+}
+
+static __always_inline void put_args(u8 *p, const struct call *call,
+				     unsigned int calls,
+				     const struct pt_regs *regs)
+{
+	const u8 *op;
+
+	if (calls & VTRACE_CALLS_EXIT)
+		p = vtrace_put(p, u64, regs->ax);
+	/* An exit mostly has no more. */
+	if (unlikely(call->op[0])) {
+		for (op = call->op; *op; op++)
+			p = put_arg(p, regs, *op);
+	}
+}
+
+/* What is not quick after all. With preemption off; turns it on. */
+static noinline notrace void write_args(const struct call *call,
+					unsigned int calls,
+					const struct pt_regs *regs)
+{
+	struct vtrace_ring *r = vtrace_this_ring(VTRACE_CHANNEL_EVENTS);
+	struct vtrace_slot slot;
+
+	if (r) {
+		slot = vtrace_reserve_slow(r, call->id, call->size);
+		if (slot.amount) {
+			put_args(vtrace_payload(r, &slot), call, calls, regs);
+			vtrace_commit(r, &slot);
+		}
+	} else {
+		vtrace_no_ring();
+	}
+	preempt_enable_notrace();
+}
+
+/* It calls nothing unless it ends with that, and so saves no registers. */
+static __always_inline void write_quick(const struct call *call,
+					unsigned int calls,
+					const struct pt_regs *regs)
+{
+	struct vtrace_slot slot;
+	struct vtrace_ring *r;
+	u8 *to;
+
+	preempt_disable_notrace();
+	r = vtrace_this_ring(VTRACE_CHANNEL_EVENTS);
+	if (unlikely(!r || !vtrace_reserve_quick(r, &slot, &to, call->id,
+						 call->size))) {
+		write_args(call, calls, regs);
+		return;
+	}
+	put_args(to, call, calls, regs);
+	vtrace_commit_quick(r, &slot);
+	preempt_enable_notrace();
+}
+
+static notrace u8 *put_field(u8 *p, const struct vtrace_field *f,
+			     const struct pt_regs *regs,
+			     const unsigned long *args, long ret)
+{
+	const struct vtrace_special *special = f->more;
+	unsigned long arg;
+
+	if (f->kind == VTRACE_FIELD_SPECIAL)
+		return special->write(p, args, ret);
+	if (f->kind != VTRACE_FIELD_STRING && !(f->flags & VTRACE_FIELD_ARRAY))
+		return put_arg(p, regs, f->reg | ilog2(f->size));
+	arg = *(const unsigned long *)((const void *)regs + f->reg);
+	if (f->kind == VTRACE_FIELD_STRING)
+		return vtrace_put_user_string(p, (const char __user *)arg);
+	return vtrace_put_user_bytes(p, (const void __user *)arg,
+				     f->size * f->count);
+}
+
+static notrace u8 *put_call(u8 *p, unsigned int calls, u32 number,
+			    struct pt_regs *regs)
+{
+	const struct vtrace_field *f = vtrace_calls[calls].class[number].fields;
+	unsigned long args[VTRACE_NUM_ARGS];
+	long ret = 1;
+
+	syscall_get_arguments(current, regs, args);
+	if (calls & VTRACE_CALLS_EXIT)
+		ret = syscall_get_return_value(current, regs);
+	for (; f->name; f++)
+		p = put_field(p, f, regs, args, ret);
+	return p;
+}
+
+static notrace u8 *put_unknown(u8 *p, unsigned int calls, s32 number,
+			       struct pt_regs *regs)
+{
+	unsigned long args[VTRACE_NUM_ARGS];
+
+	syscall_get_arguments(current, regs, args);
+	p = vtrace_put(p, s32, number);
+	if (calls & VTRACE_CALLS_EXIT)
+		p = vtrace_put(p, u64, syscall_get_return_value(current, regs));
+	return vtrace_put_bytes(p, args, sizeof(args));
+}
+
+static noinline notrace void write_slow(unsigned int calls, long number,
+					enum mode mode, struct pt_regs *regs)
+{
+	struct vtrace_slot slot;
+	struct vtrace_ring *r;
+	u8 *start, *end;
+	u16 id;
+
+	preempt_disable_notrace();
+	r = vtrace_this_ring(VTRACE_CHANNEL_EVENTS);
+	if (!r) {
+		vtrace_no_ring();
+		goto out;
+	}
+	start = __this_cpu_read(scratch);
+	if (mode == MODE_UNKNOWN) {
+		id = vtrace_unknown_id(calls);
+		end = put_unknown(start, calls, number, regs);
+	} else {
+		id = vtrace_call_id(calls, number);
+		end = put_call(start, calls, number, regs);
+	}
+	if (vtrace_reserve(r, &slot, id, end - start)) {
+		memcpy(vtrace_payload(r, &slot), start, end - start);
+		vtrace_commit(r, &slot);
+	}
+out:
+	preempt_enable_notrace();
+}
+
+/* 32-bit programs, strings, numbers without an event, what is off. */
+static noinline notrace void handle_odd(unsigned int calls, long number,
+					struct pt_regs *regs)
+{
+	const struct call *call;
+	u8 mode = MODE_OFF;
+
+	if (in_ia32_syscall())
+		calls |= VTRACE_CALLS_COMPAT;
+	if ((unsigned long)number < vtrace_calls[calls].num) {
+		call = &call_table[calls][number];
+		mode = READ_ONCE(call->mode);
+		if (mode == MODE_QUICK)
+			write_quick(call, calls, regs);
+	} else if (READ_ONCE(unknown_on[calls])) {
+		mode = MODE_UNKNOWN;
+	}
+	if (mode > MODE_QUICK)
+		write_slow(calls, number, mode, regs);
+}
+
+static __always_inline void handle(unsigned int calls, const struct call *table,
+				   long number, struct pt_regs *regs)
+{
+	if (likely((unsigned long)number < VTRACE_NUM_SYSCALLS &&
+		   !in_ia32_syscall() &&
+		   /* Any value that it ever had will do. */
+		   data_race(table[number].mode) == MODE_QUICK))
+		write_quick(&table[number], calls, regs);
+	else
+		handle_odd(calls, number, regs);
+}
+
+static notrace void handle_sys_enter(void *data, struct pt_regs *regs, long id)
+{
+	handle(0, entry_call, id, regs);
+}
+
+static notrace void handle_sys_exit(void *data, struct pt_regs *regs, long ret)
+{
+	handle(VTRACE_CALLS_EXIT, exit_call, syscall_get_nr(current, regs),
+	       regs);
+}
+
+static inline void check_handlers(void)
+{
+	check_trace_callback_type_sys_enter(handle_sys_enter);
+	check_trace_callback_type_sys_exit(handle_sys_exit);
+}
+
+static const struct {
+	const char *tracepoint;
+	void *handler;
+} handlers[] = {
+	{ "sys_enter", handle_sys_enter },
+	{ "sys_exit", handle_sys_exit },
+};
+
+/* Events that are enabled, of entries and exits. */
+static unsigned int users[ARRAY_SIZE(handlers)];
+
+void vtrace_syscall_release(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		free_pages((unsigned long)per_cpu(scratch, cpu), SCRATCH_ORDER);
+		per_cpu(scratch, cpu) = NULL;
+	}
+}
+
+static int get_scratch(void)
+{
+	struct page *page;
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		if (per_cpu(scratch, cpu))
+			continue;
+		page = alloc_pages_node(cpu_to_node(cpu), GFP_KERNEL,
+					SCRATCH_ORDER);
+		if (!page)
+			return -ENOMEM;
+		per_cpu(scratch, cpu) = page_address(page);
+	}
+	return 0;
+}
+
+/* What a field takes at most, if it is not one integer; else 0. */
+static u32 room_for(const struct vtrace_field *f)
+{
+	if (f->kind == VTRACE_FIELD_SPECIAL)
+		return VTRACE_SPECIAL_BYTES;
+	if (f->kind == VTRACE_FIELD_STRING)
+		return PATH_MAX;
+	return f->flags & VTRACE_FIELD_ARRAY ? f->size * f->count : 0;
+}
+
+/* Returns how its events are written. */
+static enum mode prepare(unsigned int calls, u32 number)
+{
+	struct call *call = &call_table[calls][number];
+	const struct vtrace_field *f = vtrace_calls[calls].class[number].fields;
+	u32 num_ops = 0, room = 0;
+
+	call->id = vtrace_call_id(calls, number);
+	call->size = 0;
+	for (; f->name; f++) {
+		room += room_for(f);
+		if (room_for(f))
+			continue;
+		call->size += f->size;
+		if (f->reg == offsetof(struct pt_regs, ax))
+			continue;
+		if (WARN_ON(num_ops == MAX_OPS))
+			return MODE_OFF;
+		call->op[num_ops++] = f->reg | ilog2(f->size);
+	}
+	if (WARN_ON(call->size + room > SCRATCH_BYTES))
+		return MODE_OFF;
+	return room ? MODE_SLOW : MODE_QUICK;
+}
+
+static void set_mode(struct call *call, enum mode mode)
+{
+	/* Who sees it sees what has been prepared. */
+	smp_store_release(&call->mode, (u8)mode);
+}
+
+static void set_unknown(unsigned int calls, bool on)
+{
+	const struct vtrace_class *class = vtrace_calls[calls].class;
+	u32 number;
+
+	WRITE_ONCE(unknown_on[calls], on);
+	for (number = 0; number < vtrace_calls[calls].num; number++)
+		if (!class[number].name)
+			set_mode(&call_table[calls][number],
+				 on ? MODE_UNKNOWN : MODE_OFF);
+}
+
+static int use_handler(unsigned int i)
+{
+	int err;
+
+	err = get_scratch();
+	if (!err && !users[i])
+		err = vtrace_probe_register(handlers[i].tracepoint,
+					    handlers[i].handler);
+	if (!err)
+		users[i]++;
+	return err;
+}
+
+static void unuse_handler(unsigned int i)
+{
+	if (!--users[i])
+		vtrace_probe_unregister(handlers[i].tracepoint,
+					handlers[i].handler);
+}
+
+/* Which events an id is of. Number -1: those of unknown calls. */
+static int find(u16 id, unsigned int *calls, s32 *number)
+{
+	unsigned int n;
+
+	if (id >= VTRACE_IDS_UNKNOWN && id < VTRACE_IDS_SYSCALL) {
+		*calls = id - VTRACE_IDS_UNKNOWN;
+		*number = -1;
+		return 0;
+	}
+	if (id < VTRACE_IDS_SYSCALL || id >= VTRACE_IDS_COMPAT_END)
+		return -ENOENT;
+	if (id < VTRACE_IDS_COMPAT) {
+		n = id - VTRACE_IDS_SYSCALL;
+		*calls = n % 2;
+	} else {
+		n = id - VTRACE_IDS_COMPAT;
+		*calls = n % 2 + VTRACE_CALLS_COMPAT;
+	}
+	*number = n / 2;
+	if (*number >= vtrace_calls[*calls].num ||
+	    !vtrace_calls[*calls].class[*number].name)
+		return -ENOENT;
+	return 0;
+}
+
+int vtrace_syscall_enable(u16 id, bool on)
+{
+	enum mode mode = MODE_OFF;
+	unsigned int calls;
+	struct call *call;
+	s32 number;
+	int err;
+
+	err = find(id, &calls, &number);
+	if (err)
+		return err;
+	call = number < 0 ? NULL : &call_table[calls][number];
+	if (on == (call ? call->mode != MODE_OFF : unknown_on[calls]))
+		return 0;
+	if (on) {
+		if (call)
+			mode = prepare(calls, number);
+		if (call && mode == MODE_OFF)
+			return -EINVAL;
+		err = use_handler(calls & VTRACE_CALLS_EXIT);
+		if (err)
+			return err;
+	}
+	if (call)
+		set_mode(call, mode);
+	else
+		set_unknown(calls, on);
+	if (!on)
+		unuse_handler(calls & VTRACE_CALLS_EXIT);
+	return 0;
+}

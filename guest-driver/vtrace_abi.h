@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/*
+ * What driver and device share: configuration space, requests, commands,
+ * schema records and the memory layout of a ring. docs/virtio-trace.md is the
+ * specification; ringbuf/src/layout.rs and vhost-trace/src/wire.rs hold the
+ * same definitions for the device, and a test compares them field by field.
+ *
+ * Everything is little-endian. The structures in shared memory use plain
+ * types since their words are accessed with the machine's own loads and
+ * stores; the device refuses guests of another byte order by the magic.
+ */
+#ifndef VTRACE_ABI_H
+#define VTRACE_ABI_H
+
+#ifdef __KERNEL__
+#include <linux/types.h>
+#else
+#include <stdint.h>
+typedef uint8_t u8;
+typedef uint16_t u16;
+typedef uint32_t u32;
+typedef uint64_t u64;
+typedef int64_t s64;
+#endif
+
+/* Configuration space */
+
+#define VTRACE_CONFIG_MAGIC	0x43525456	/* "VTRC" */
+#define VTRACE_VERSION		1
+#define VTRACE_MAX_CHANNELS	4
+
+#define VTRACE_MODE_DISCARD	0
+#define VTRACE_MODE_OVERWRITE	1
+
+struct vtrace_config_channel {
+	u32 mode;
+	u32 sub_size;		/* bytes, a power of two, 4096 to 4 MiB */
+	u32 nsub;		/* a power of two, 2 to 256 */
+	u32 reserved;
+};
+
+struct vtrace_config {
+	u32 magic;
+	u32 version;
+	u32 max_request;	/* bytes of one request, its header included */
+	u32 num_channels;
+	struct vtrace_config_channel channel[VTRACE_MAX_CHANNELS];
+};
+
+#define VTRACE_CHANNEL_EVENTS	0
+#define VTRACE_CHANNEL_STATE	1
+
+/* Feature bits */
+
+#define VTRACE_F_HOST_CLOCK	0	/* the device writes the clock page */
+
+/* Queues */
+
+#define VTRACE_VQ_CONTROL	0
+#define VTRACE_VQ_EVENT		1
+#define VTRACE_VQ_DOORBELL	2
+#define VTRACE_NUM_VQS		3
+
+/* Control queue: a request, then its payload; the device writes a response */
+
+#define VTRACE_REQ_HELLO	1
+#define VTRACE_REQ_CLOCK_SAMPLE	2
+#define VTRACE_REQ_ROOT		3
+#define VTRACE_REQ_SCHEMA	4
+#define VTRACE_REQ_RING_ADD	5
+#define VTRACE_REQ_RING_DEL	6
+#define VTRACE_REQ_EPOCH_ACK	7
+#define VTRACE_REQ_DONE		8
+#define VTRACE_REQ_BYE		9
+
+#define VTRACE_S_OK		0
+#define VTRACE_S_BAD_REQUEST	1	/* unknown type, or a wrong length */
+#define VTRACE_S_BAD_ADDRESS	2	/* not in guest memory, or misaligned */
+#define VTRACE_S_BAD_VALUE	3	/* a field out of its bounds */
+#define VTRACE_S_EXISTS		4	/* registered already, or overlapping */
+#define VTRACE_S_NO_ENTRY	5	/* no such ring, no such command */
+#define VTRACE_S_LIMIT		6	/* more rings, events or bytes than allowed */
+#define VTRACE_S_STALE		7	/* of an epoch that has ended */
+#define VTRACE_S_REFUSED	8	/* this device will not serve this guest */
+
+struct vtrace_req {
+	u32 type;
+	u32 len;		/* bytes of payload behind this header */
+};
+
+struct vtrace_resp {
+	u32 status;
+	u32 reserved;
+	u64 value;
+};
+
+#define VTRACE_ARCH_X86_64	1
+
+struct vtrace_hello {
+	u8 boot_id[16];
+	u64 clock_hz;		/* frequency of the counter behind the clock */
+	u64 clock_offset;	/* CLOCK_REALTIME minus the trace clock, ns */
+	u32 driver_version;
+	u32 arch;
+	u32 page_size;
+	u32 num_vcpus;
+	char release[64];	/* utsname, NUL-terminated */
+	char version[128];
+	char nodename[64];
+};
+
+struct vtrace_clock_sample {
+	u64 before;		/* counter, read just before this request */
+	u64 after_last;		/* counter, read just after the last reply */
+};
+
+struct vtrace_addr {
+	u64 gpa;
+};
+
+struct vtrace_ring_ref {
+	u32 ring;
+	u32 reserved;
+	u64 gpa;		/* of the control area; 0 in RING_DEL */
+	u64 epoch;
+};
+
+struct vtrace_epoch {
+	u64 epoch;
+};
+
+struct vtrace_done {
+	u32 seq;
+	u32 error;		/* 0 or a positive errno of the guest */
+	/* then text, not terminated, at most VTRACE_MAX_REASON bytes */
+};
+
+#define VTRACE_MAX_REASON	512
+
+/* Event queue: the device writes a command into a buffer of the driver's */
+
+#define VTRACE_CMD_BYTES	4096	/* at least, of each buffer */
+
+#define VTRACE_CMD_EPOCH	1	/* struct vtrace_epoch: acknowledge it */
+#define VTRACE_CMD_ENABLE	2	/* u16 id[]; none: nothing */
+#define VTRACE_CMD_DISABLE	3	/* u16 id[] */
+#define VTRACE_CMD_STATEDUMP	4	/* no payload */
+#define VTRACE_CMD_SCHEMA	5	/* no payload: send the schema again */
+
+struct vtrace_cmd {
+	u32 type;
+	u32 seq;
+	u32 len;
+	u32 reserved;
+};
+
+/*
+ * Schema: records of events, one after the other, byte-packed.
+ *
+ * event:  u16 bytes (of the whole record), u16 id, u16 channel, u8 nfields,
+ *         u8 name_len, name, field[nfields]
+ * field:  u8 kind, u8 size, u8 flags, u8 name_len, u16 count, name,
+ *         then what its kind adds
+ */
+#define VTRACE_FIELD_INT	1	/* size 1, 2, 4 or 8 */
+#define VTRACE_FIELD_STRING	2	/* up to and including a NUL */
+#define VTRACE_FIELD_TEXT	3	/* count bytes, NUL-padded */
+#define VTRACE_FIELD_STRUCT	4	/* count fields follow */
+#define VTRACE_FIELD_ENUM	5	/* an INT; count labels follow:
+					 * u64 first, u64 last, u8 len, label
+					 */
+
+#define VTRACE_FIELD_SIGNED	0x01
+#define VTRACE_FIELD_HEX	0x02
+#define VTRACE_FIELD_OCT	0x04
+#define VTRACE_FIELD_BE		0x08	/* big-endian */
+#define VTRACE_FIELD_ARRAY	0x10	/* INT: count elements */
+#define VTRACE_FIELD_SEQ	0x20	/* INT, STRUCT: as many elements as the
+					 * unsigned INT field just before says
+					 */
+
+#define VTRACE_MAX_EVENTS	8192
+#define VTRACE_MAX_FIELDS	64	/* of one event, nested ones included */
+#define VTRACE_MAX_NAME		128
+#define VTRACE_MAX_DEPTH	4
+#define VTRACE_MAX_LABELS	256
+
+/* Event header in a ring, byte-packed: u16 id, u32 time; or, in full: */
+
+#define VTRACE_ID_FULL		0xffff	/* then u32 id, u64 time */
+#define VTRACE_HEADER		6
+#define VTRACE_HEADER_FULL	14
+
+/* Root page */
+
+#define VTRACE_ROOT_MAGIC	0x544f4f5256545256ull	/* "VRTVROOT" */
+
+struct vtrace_root {
+	u64 magic;
+	u32 version;
+	u32 num_rings;		/* entries of ring_table in use or used once */
+	u64 epoch;
+	u8 boot_id[16];
+	u64 clock_gpa;
+	u64 ring_table_gpa;	/* u64[num_rings], control areas; 0: none */
+	u64 schema_gpa;
+	u64 schema_bytes;
+	u64 clock_hz;
+	u64 clock_offset;
+	u64 panic_stamp;	/* trace clock when the guest panicked, or 0 */
+	u64 lost_no_ring;	/* events of vCPUs that have no ring */
+};
+
+/*
+ * Clock page. stamp = base_ns + ((counter - base) * mult >> 32). The device
+ * writes the slot that index does not select, then index + 1.
+ */
+struct vtrace_clock_slot {
+	u64 base;		/* at least a second old when published */
+	u64 base_ns;
+	u64 mult;		/* ns per count, 32.32 */
+	u64 reserved;
+};
+
+struct vtrace_clock {
+	u64 index;		/* bit 0 selects the slot */
+	u64 reserved[3];
+	struct vtrace_clock_slot slot[2];
+};
+
+/*
+ * A ring's control area, physically contiguous and page-aligned:
+ *   page 0   struct vtrace_ring_desc, constant once registered
+ *   page 1   struct vtrace_ring_host, written by the device only
+ *   page 2.. struct vtrace_ring_guest, written by the driver only
+ */
+#define VTRACE_RING_MAGIC	0x474e5256	/* "VRNG" */
+#define VTRACE_PAGE		4096
+#define VTRACE_MIN_SUB		4096
+#define VTRACE_MAX_SUB		(4u << 20)
+#define VTRACE_MIN_NSUB		2
+#define VTRACE_MAX_NSUB		256
+#define VTRACE_LEVELS		4
+
+struct vtrace_ring_desc {
+	u32 magic;
+	u32 version;
+	u32 ring;
+	u32 vcpu;
+	u32 channel;
+	u32 mode;
+	u32 sub_size;
+	u32 nsub;
+	u64 epoch;
+	u64 reserved[3];
+	u64 sub_gpa[VTRACE_MAX_NSUB];
+};
+
+#define VTRACE_WAKE_NEVER	(~0ull)
+
+struct vtrace_ring_host {
+	u64 consumed;		/* discard mode: sub-buffers below are free */
+	u64 wake_at;		/* kick when a sub-buffer ends at or past it */
+};
+
+enum vtrace_lost {
+	VTRACE_LOST_FULL,	/* discard mode: no free sub-buffer */
+	VTRACE_LOST_TOO_BIG,	/* does not fit a sub-buffer */
+	VTRACE_LOST_NESTED,	/* more than VTRACE_LEVELS writers nested */
+	VTRACE_LOST_WRAPPED,	/* would lap a reservation still open */
+	VTRACE_LOST_REASONS
+};
+
+struct vtrace_open {
+	u64 begin;
+	u64 len;		/* 0: no reservation in flight */
+	u64 stamp;
+	u64 overtaken;		/* end of the last one nested into this level */
+};
+
+/*
+ * In vtrace_open.len: the reservation is certain. Without it, it is one only
+ * if begin >= overtaken, begin < pos and no higher level's begins there too.
+ */
+#define VTRACE_OPEN_GOT		(1ull << 63)
+
+struct vtrace_sub {
+	u64 commit;		/* events << 24 plus bytes, cumulative */
+	u64 end;		/* position behind its last event */
+	u64 end_stamp;		/* no event in it is later */
+	u64 opened;		/* commit when this lap was opened */
+};
+
+#define VTRACE_COMMIT_EVENT	(1ull << 24)
+#define VTRACE_COMMIT_BYTES	(VTRACE_COMMIT_EVENT - 1)
+
+struct vtrace_ring_guest {
+	u64 pos;		/* next byte to reserve, never wraps */
+	u64 stamp;		/* no event before pos is later */
+	u64 active;		/* writers now between reserve and commit */
+	u64 reserved0[5];
+	struct vtrace_open open[VTRACE_LEVELS];
+	u64 lost[8];		/* enum vtrace_lost; events, cumulative */
+	struct vtrace_sub sub[];
+};
+
+/*
+ * First bytes of every sub-buffer, committed with the reservation that opened
+ * it.
+ */
+struct vtrace_preamble {
+	u64 begin;		/* stamp of its first event */
+	u64 lost;		/* sum of lost[] when it was opened */
+	u64 position;		/* of this preamble: which lap this is */
+};
+
+#endif

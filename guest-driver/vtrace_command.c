@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The executor of the device's commands: in the order they came, one by one,
+ * and each is answered.
+ */
+#include <linux/errno.h>
+#include <linux/gfp.h>
+#include <linux/scatterlist.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/virtio_config.h>
+
+#include "vtrace_driver.h"
+
+/* Then others get a turn. */
+#define COMMANDS_AT_ONCE	16
+
+struct answer {
+	struct vtrace_done done;
+	char text[VTRACE_MAX_REASON];
+};
+
+static void __printf(3, 4) fail(struct answer *a, int error, const char *format, ...)
+{
+	va_list args;
+
+	if (a->done.error)
+		return;
+	a->done.error = error;
+	va_start(args, format);
+	vscnprintf(a->text, sizeof(a->text), format, args);
+	va_end(args);
+}
+
+static void fail_request(struct answer *a, int ret)
+{
+	if (ret)
+		fail(a, ret < 0 ? -ret : EIO, "%s", vtrace_request_error(ret));
+}
+
+static void do_epoch(struct vtrace_device *dev, const void *payload, u32 bytes,
+		     struct answer *a)
+{
+	const struct vtrace_epoch *epoch = payload;
+	int ret;
+
+	if (bytes != sizeof(*epoch)) {
+		fail(a, EINVAL, "an epoch has %zu bytes, not %u",
+		     sizeof(*epoch), bytes);
+		return;
+	}
+	mutex_lock(&dev->rings);
+	vtrace_root_set_epoch(epoch->epoch);
+	ret = vtrace_request(dev, VTRACE_REQ_EPOCH_ACK, epoch, sizeof(*epoch),
+			     NULL);
+	mutex_unlock(&dev->rings);
+	if (!ret)
+		ret = vtrace_schema_resume(dev);
+	if (!ret)
+		vtrace_rings_add_missing(dev);
+	fail_request(a, ret);
+}
+
+static void do_enable(const void *payload, u32 bytes, bool on, struct answer *a)
+{
+	const u16 *id = payload;
+	u32 i;
+	int ret;
+
+	if (bytes % sizeof(*id)) {
+		fail(a, EINVAL, "%u bytes are no list of ids", bytes);
+		return;
+	}
+	/* What can be done is done; the first failure is reported. */
+	for (i = 0; i < bytes / sizeof(*id); i++) {
+		if (id[i] >= VTRACE_FIRST_CLASS)
+			ret = vtrace_class_enable(id[i], on);
+		else
+			ret = vtrace_event_enable(id[i], on);
+		if (ret)
+			fail(a, -ret, "event %u cannot be %s", id[i],
+			     on ? "enabled" : "disabled");
+	}
+}
+
+static void execute(struct vtrace_device *dev, u32 bytes)
+{
+	const struct vtrace_cmd *cmd = (const struct vtrace_cmd *)dev->command;
+	const void *payload = cmd + 1;
+	struct answer *a;
+	int ret;
+
+	a = kzalloc(sizeof(*a), GFP_KERNEL);
+	if (!a)
+		return;
+	a->done.seq = cmd->seq;
+	if (cmd->len != bytes - sizeof(*cmd)) {
+		fail(a, EINVAL, "a command of %u bytes came with %zu",
+		     cmd->len, bytes - sizeof(*cmd));
+	} else {
+		switch (cmd->type) {
+		case VTRACE_CMD_EPOCH:
+			do_epoch(dev, payload, cmd->len, a);
+			break;
+		case VTRACE_CMD_ENABLE:
+			do_enable(payload, cmd->len, true, a);
+			break;
+		case VTRACE_CMD_DISABLE:
+			do_enable(payload, cmd->len, false, a);
+			break;
+		case VTRACE_CMD_STATEDUMP:
+			vtrace_statedump();
+			break;
+		case VTRACE_CMD_SCHEMA:
+			fail_request(a, vtrace_schema_send(dev));
+			break;
+		default:
+			fail(a, EOPNOTSUPP, "unknown command %u", cmd->type);
+		}
+	}
+	ret = vtrace_request(dev, VTRACE_REQ_DONE, a,
+			     sizeof(a->done) + strlen(a->text), NULL);
+	/* A stale one is of an epoch in which it was to be answered. */
+	if (ret > 0 && ret != VTRACE_S_STALE)
+		dev_warn_ratelimited(vtrace_dev(dev), "answering command %u: %s\n",
+				     cmd->seq, vtrace_request_error(ret));
+	kfree(a);
+}
+
+static int post(struct vtrace_device *dev, u8 *buffer)
+{
+	struct virtqueue *vq = dev->vqs[VTRACE_VQ_EVENT];
+	struct scatterlist in;
+
+	sg_init_one(&in, buffer, VTRACE_CMD_BYTES);
+	return virtqueue_add_inbuf(vq, &in, 1, buffer, GFP_KERNEL);
+}
+
+static void run_commands(struct work_struct *work)
+{
+	struct vtrace_device *dev =
+		container_of(work, struct vtrace_device, command_work);
+	struct virtqueue *vq = dev->vqs[VTRACE_VQ_EVENT];
+	unsigned int bytes, n;
+	u8 *buffer;
+
+	for (n = 0; n < COMMANDS_AT_ONCE; n++) {
+		if (!READ_ONCE(dev->commands))
+			return;
+		buffer = virtqueue_get_buf(vq, &bytes);
+		if (!buffer)
+			return;
+		/* The device could change the buffer while it is read. */
+		bytes = min_t(u32, bytes, VTRACE_CMD_BYTES);
+		memcpy(dev->command, buffer, bytes);
+		if (post(dev, buffer) || !virtqueue_kick(vq)) {
+			dev_err(vtrace_dev(dev), "the event queue is broken\n");
+			vtrace_session_lost(dev);
+			return;
+		}
+		if (bytes < sizeof(struct vtrace_cmd))
+			dev_warn_ratelimited(vtrace_dev(dev),
+					     "a command of %u bytes\n", bytes);
+		else
+			execute(dev, bytes);
+	}
+	queue_work(dev->queue, work);
+}
+
+/* The event queue's callback. */
+void vtrace_command_arrived(struct virtqueue *vq)
+{
+	struct vtrace_device *dev = vq->vdev->priv;
+
+	if (READ_ONCE(dev->commands))
+		queue_work(dev->queue, &dev->command_work);
+}
+
+int vtrace_command_init(struct vtrace_device *dev)
+{
+	int i;
+
+	INIT_WORK(&dev->command_work, run_commands);
+	dev->queue = alloc_ordered_workqueue("virtio_trace", 0);
+	dev->command = kmalloc(VTRACE_CMD_BYTES, GFP_KERNEL);
+	if (!dev->queue || !dev->command)
+		return -ENOMEM;
+	for (i = 0; i < VTRACE_EVENT_BUFFERS; i++) {
+		dev->buffers[i] = (u8 *)get_zeroed_page(GFP_KERNEL);
+		if (!dev->buffers[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* The device has been reset, or has never seen the buffers. */
+void vtrace_command_release(struct vtrace_device *dev)
+{
+	int i;
+
+	if (dev->queue)
+		destroy_workqueue(dev->queue);
+	kfree(dev->command);
+	for (i = 0; i < VTRACE_EVENT_BUFFERS; i++)
+		free_page((unsigned long)dev->buffers[i]);
+}
+
+/* From now on the device may send commands. */
+int vtrace_command_start(struct vtrace_device *dev)
+{
+	int i, err;
+
+	WRITE_ONCE(dev->commands, true);
+	for (i = 0; i < VTRACE_EVENT_BUFFERS; i++) {
+		err = post(dev, dev->buffers[i]);
+		if (err)
+			return err;
+	}
+	return virtqueue_kick(dev->vqs[VTRACE_VQ_EVENT]) ? 0 : -EIO;
+}
+
+/* Ends the command that is being executed, and takes no more. */
+void vtrace_command_stop(struct vtrace_device *dev)
+{
+	WRITE_ONCE(dev->commands, false);
+	virtio_synchronize_cbs(dev->vdev);
+	cancel_work_sync(&dev->command_work);
+}

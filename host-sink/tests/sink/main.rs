@@ -1,0 +1,13 @@
+//! What sinks leave behind, as others read it.
+
+mod chunks;
+mod disk;
+mod fields;
+mod files;
+mod guest;
+mod hostile;
+mod lines;
+mod producer;
+mod queue;
+mod reader;
+mod schema_bytes;

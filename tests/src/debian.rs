@@ -1,0 +1,184 @@
+//! Debian's packages: installing what the lab runs, fetching what it only
+//! unpacks.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::cache::timed;
+use crate::process::{command, output, stdout};
+
+/// What the lab itself runs on the host.
+pub(crate) const LAB_PACKAGES: &[&str] = &[
+    "gcc",
+    "gcc-12",
+    "libc6-dev",
+    "make",
+    "babeltrace2",
+    "busybox-static",
+    "libelf1",
+    "mmdebstrap",
+    "xz-utils",
+    "zstd",
+];
+
+/// Those of `packages` that are not installed.
+pub fn missing_packages<'a>(packages: &[&'a str]) -> Result<Vec<&'a str>> {
+    // dpkg-query fails when it does not know one of the names: the list that
+    // it prints is the answer all the same.
+    let known = command("dpkg-query")
+        .args(["-W", "-f", "${db:Status-Status} ${Package}\n"])
+        .args(packages)
+        .output()
+        .context("running dpkg-query: the lab needs Debian or a relative of it")?;
+    let known = String::from_utf8_lossy(&known.stdout).into_owned();
+    Ok(packages
+        .iter()
+        .filter(|name| {
+            !known
+                .lines()
+                .any(|line| line == format!("installed {name}"))
+        })
+        .copied()
+        .collect())
+}
+
+/// Installs those of `packages` that are missing. The second call costs one
+/// `dpkg-query`.
+pub fn install_packages(packages: &[&str]) -> Result<()> {
+    let missing = missing_packages(packages)?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    apt_install(&missing)
+}
+
+fn apt_install(packages: &[&str]) -> Result<()> {
+    // SAFETY: geteuid has no preconditions.
+    if unsafe { libc::geteuid() } != 0 {
+        bail!(
+            "these packages are missing, and only root can install them: apt-get install {}",
+            packages.join(" ")
+        );
+    }
+    update_lists(false)?;
+    let install = || {
+        output(
+            command("apt-get")
+                .env("DEBIAN_FRONTEND", "noninteractive")
+                .args(["install", "-q", "-y", "--no-install-recommends"])
+                .args(["-o", "DPkg::Lock::Timeout=300"])
+                .args(packages),
+        )
+    };
+    timed(&format!("installing {}", packages.join(" ")), || {
+        if install().is_err() {
+            // Lists that are older than the mirror name files that are gone.
+            update_lists(true)?;
+            install()?;
+        }
+        Ok(())
+    })
+}
+
+/// Fetches the package lists when there are none, or always with `force`.
+pub(crate) fn update_lists(force: bool) -> Result<()> {
+    let files = stdout(command("apt-get").args([
+        "indextargets",
+        "--format",
+        "$(FILENAME)",
+        "Created-By: Packages",
+    ]))?;
+    if !force && files.lines().any(|file| Path::new(file).exists()) {
+        return Ok(());
+    }
+    timed("apt-get update", || {
+        output(command("apt-get").args(["update", "-q", "-o", "DPkg::Lock::Timeout=300"]))
+            .map(|_| ())
+    })
+}
+
+/// The address of the Debian mirror that this machine uses.
+pub(crate) fn mirror() -> Result<String> {
+    update_lists(false)?;
+    let targets = stdout(command("apt-get").args([
+        "indextargets",
+        "--format",
+        "$(ORIGIN)|$(LABEL)|$(COMPONENT)|$(REPO_URI)",
+    ]))?;
+    targets
+        .lines()
+        .find_map(|line| line.strip_prefix("Debian|Debian|main|"))
+        .map(|uri| uri.trim_end_matches('/').to_string())
+        .context("apt has no Debian mirror: is the main component of Debian in its sources?")
+}
+
+/// Makes sure that apt's keyring knows the release `codename`.
+pub(crate) fn need_keys_of(codename: &str) -> Result<()> {
+    let known = ["/usr/share/keyrings", "/etc/apt/trusted.gpg.d"]
+        .iter()
+        .filter_map(|dir| fs::read_dir(dir).ok())
+        .flatten()
+        .flatten()
+        .any(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            name.starts_with(&format!("debian-archive-{codename}-"))
+        });
+    if known {
+        return Ok(());
+    }
+    // Older point releases did not know the next release's keys yet.
+    apt_install(&["debian-archive-keyring"])
+}
+
+/// The names of all packages that begin with `prefix`.
+pub(crate) fn names(prefix: &str) -> Result<Vec<String>> {
+    let out = stdout(command("apt-cache").args(["pkgnames", prefix]))?;
+    Ok(out.lines().map(str::to_string).collect())
+}
+
+/// The version that apt would install, or None when it cannot.
+pub(crate) fn candidate(package: &str) -> Result<Option<String>> {
+    let out = stdout(command("apt-cache").args(["policy", package]))?;
+    Ok(out
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Candidate: "))
+        .filter(|version| *version != "(none)")
+        .map(str::to_string))
+}
+
+/// Downloads `packages` (`NAME` or `NAME=VERSION`) into `dir`.
+pub(crate) fn download(packages: &[String], dir: &Path) -> Result<Vec<PathBuf>> {
+    fs::create_dir_all(dir)?;
+    // The sandbox user of apt cannot write below a private folder.
+    let fetch = || {
+        output(
+            command("apt-get")
+                .args(["download", "-q", "-o", "APT::Sandbox::User=root"])
+                .args(packages)
+                .current_dir(dir),
+        )
+    };
+    if fetch().is_err() {
+        update_lists(true)?;
+        fetch()?;
+    }
+    let debs: Vec<PathBuf> = fs::read_dir(dir)?
+        .map(|entry| entry.map(|e| e.path()))
+        .collect::<std::io::Result<Vec<_>>>()?
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|e| e == "deb"))
+        .collect();
+    ensure!(
+        debs.len() == packages.len(),
+        "apt-get download of {packages:?} left {debs:?}"
+    );
+    Ok(debs)
+}
+
+/// Unpacks a package into `dir` without installing it.
+pub(crate) fn unpack(deb: &Path, dir: &Path) -> Result<()> {
+    output(command("dpkg").arg("-x").arg(deb).arg(dir)).map(|_| ())
+}

@@ -1,0 +1,13 @@
+//! The whole way: a real guest, the driver, `serve`, babeltrace2.
+
+mod exact;
+mod hostile;
+mod life;
+mod numbers;
+mod overwrite;
+mod rig;
+mod rings;
+mod schema;
+mod stress;
+mod watch;
+mod zero_copy;

@@ -1,0 +1,124 @@
+//! A guest with the driver, and a `serve` that reads it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::Value;
+use vhost_trace_lab::{Guest, Lab, Serve, Witness, driver_module, static_program, witness_module};
+
+/// Small rings, which come round several times in any test.
+pub const SMALL: &[&str] = &["--sub-size", "16K", "--num-sub", "4"];
+
+/// The smallest rings there are: nobody keeps up with them.
+pub const TINY: &[&str] = &["--sub-size", "4K", "--num-sub", "2"];
+
+/// How long a guest may take to do what a test asks of it.
+pub const TIME: Duration = Duration::from_secs(120);
+
+/// Guest memory in a file, removed in the end.
+#[derive(Debug)]
+pub struct Memory(PathBuf);
+
+impl Memory {
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// What a test of the whole way works with.
+#[derive(Debug)]
+pub struct Rig {
+    pub serve: Serve,
+    pub guest: Guest,
+    pub memory: Memory,
+}
+
+impl Rig {
+    /// Starts `serve` with these arguments and boots a guest with so many
+    /// vCPUs; the driver is not loaded yet.
+    pub fn boot(name: &str, vcpus: u32, serve_args: &[&str]) -> Result<Self> {
+        Self::boot_with(name, vcpus, serve_args, "")
+    }
+
+    /// Like [`Rig::boot`], with more on the kernel's command line.
+    pub fn boot_with(name: &str, vcpus: u32, serve_args: &[&str], append: &str) -> Result<Self> {
+        Self::boot_more(name, vcpus, serve_args, append, &[])
+    }
+
+    /// Like [`Rig::boot_with`], with more modules at hand.
+    pub fn boot_more(
+        name: &str,
+        vcpus: u32,
+        serve_args: &[&str],
+        append: &str,
+        modules: &[PathBuf],
+    ) -> Result<Self> {
+        let lab = Lab::prepare()?;
+        let serve = Serve::start(name, serve_args)?;
+        let memory = Memory(PathBuf::from(format!(
+            "/dev/shm/vhost-trace-{}-{name}",
+            std::process::id()
+        )));
+        let guest = modules
+            .iter()
+            .fold(lab.guest(name), |guest, module| guest.module(module))
+            .smp(vcpus)
+            .append(&format!("loglevel=7 {append}"))
+            .mem_path(memory.path())
+            .module(driver_module(&lab.kernel)?)
+            .module(witness_module(&lab.kernel)?)
+            .program(static_program("workload")?)
+            .device_args(serve.device_args(lab)?)
+            .boot()?;
+        Ok(Self {
+            serve,
+            guest,
+            memory,
+        })
+    }
+
+    /// Loads the driver; when this returns, its rings are registered.
+    pub fn load_driver(&self) -> Result<()> {
+        self.guest.sh("insmod /modules/virtio_trace.ko").map(|_| ())
+    }
+
+    /// Loads the witness with these parameters.
+    pub fn load_witness(&self, parameters: &str) -> Result<Witness> {
+        self.guest
+            .sh(&format!("insmod /modules/vt_witness.ko {parameters}"))?;
+        Witness::find(&self.guest, self.memory.path())
+    }
+
+    /// Lets the witness write until it has written its count, or until it is
+    /// stopped.
+    pub fn run_witness(&self, on: bool) -> Result<()> {
+        let value = u8::from(on);
+        self.guest
+            .sh(&format!(
+                "echo {value} >/sys/module/vt_witness/parameters/run"
+            ))
+            .map(|_| ())
+    }
+
+    /// Enables events, and returns when the guest has.
+    pub fn enable(&self, globs: &str) -> Result<()> {
+        self.serve.vm(&["events", "--enable", globs]).map(|_| ())
+    }
+
+    /// Ends the guest in an orderly way, then `serve`; returns the status
+    /// between the two.
+    pub fn finish(&mut self) -> Result<Value> {
+        self.guest.quit()?;
+        let status = self.serve.status()?;
+        self.serve.terminate()?;
+        Ok(status)
+    }
+}

@@ -1,0 +1,89 @@
+//! The command line.
+
+mod events;
+mod list;
+mod live;
+mod qemu;
+mod qemu_args;
+mod status;
+mod stop;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{RunDir, RunDirError, ServeArgs, ServeConfig, VmName};
+
+pub use qemu::{IdState, QemuError, id_state};
+
+/// Kernel traces of virtual machines, read from memory that they share.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Be the device of a VM and write its trace.
+    Serve(Box<ServeArgs>),
+    /// Print the arguments that give a VM in QEMU its device.
+    QemuArgs(qemu_args::QemuArgs),
+    /// List the VMs that are served.
+    List(list::ListArgs),
+    /// List, enable or disable events of a VM.
+    Events(events::EventsArgs),
+    /// Say how a VM and its sinks are doing.
+    Status(status::StatusArgs),
+    /// Show events of a VM as they come.
+    Live(live::LiveArgs),
+    /// End the serve of a VM, after everything is read and written.
+    Stop(stop::StopArgs),
+}
+
+/// Where sockets are.
+#[derive(Clone, Debug, Args)]
+struct Place {
+    /// Folder of control sockets [default: $XDG_RUNTIME_DIR/vhost-trace].
+    #[arg(long, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
+}
+
+impl Place {
+    fn find(&self) -> Result<RunDir, RunDirError> {
+        RunDir::find(self.run_dir.as_deref())
+    }
+}
+
+/// A VM that is served.
+#[derive(Clone, Debug, Args)]
+struct Target {
+    /// Name of the VM.
+    #[arg(value_name = "VM")]
+    vm: VmName,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Target {
+    fn connect(&self) -> Result<crate::control::Client, Box<dyn std::error::Error>> {
+        let run_dir = self.place.find()?;
+        Ok(crate::control::Client::connect(&run_dir, &self.vm)?)
+    }
+}
+
+impl Cli {
+    /// Do it.
+    pub fn run(self) -> Result<(), Box<dyn std::error::Error>> {
+        match self.command {
+            Command::Serve(args) => Ok(crate::serve::serve(&ServeConfig::try_from(*args)?)?),
+            Command::QemuArgs(args) => args.run(),
+            Command::List(args) => args.run(),
+            Command::Events(args) => args.run(),
+            Command::Status(args) => args.run(),
+            Command::Live(args) => args.run(),
+            Command::Stop(args) => args.run(),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! A client's wish for other events, on its way through the guest.
+
+use std::collections::BTreeSet;
+
+use super::message::Reply;
+use crate::session::commands::{CommandResult, Outcome, TIMEOUT};
+use crate::session::desired::Pattern;
+use crate::vm::Vm;
+
+/// A change whose commands have not all been answered.
+#[derive(Debug)]
+pub struct Change {
+    open: BTreeSet<u32>,
+    unmatched: Vec<String>,
+    remembered: bool,
+    errors: Vec<String>,
+}
+
+impl Change {
+    /// Make it so, as far as it can be done at once.
+    pub fn start(vm: &Vm, enable: &[String], disable: &[String]) -> Result<Change, String> {
+        let parse = |patterns: &[String]| {
+            let parsed = patterns.iter().map(|text| text.parse::<Pattern>());
+            parsed
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|error| error.to_string())
+        };
+        let (enable, disable) = (parse(enable)?, parse(disable)?);
+        let change = vm.with_session(|session| {
+            session
+                .desire(&disable, &enable)
+                .map_err(|error| error.to_string())?;
+            let open = session.reconcile().into_iter().collect();
+            let known = session
+                .guest()
+                .is_some_and(|guest| !guest.schema.is_empty());
+            let unmatched = enable
+                .iter()
+                .chain(&disable)
+                .filter(|pattern| known && !session.has_match(pattern));
+            Ok::<_, String>(Change {
+                open,
+                unmatched: unmatched.map(Pattern::to_string).collect(),
+                remembered: !known,
+                errors: Vec::new(),
+            })
+        })?;
+        vm.queues().wake();
+        Ok(change)
+    }
+
+    /// Take note of a command's result.
+    pub fn note(&mut self, result: &CommandResult) {
+        if !self.open.remove(&result.seq) {
+            return;
+        }
+        match &result.outcome {
+            Outcome::Done => {}
+            Outcome::Failed(errno, text) if text.is_empty() => {
+                self.errors
+                    .push(format!("the guest's driver failed with errno {errno}"));
+            }
+            Outcome::Failed(errno, text) => self.errors.push(format!("{text} (errno {errno})")),
+            Outcome::TimedOut => self.errors.push(format!(
+                "the guest's driver has not answered within {} s; is the guest paused?",
+                TIMEOUT.as_secs()
+            )),
+            Outcome::Gone => self.remembered = true,
+        }
+    }
+
+    /// The answer, when all is known.
+    pub fn reply(&self, vm: &Vm) -> Option<Reply> {
+        self.open.is_empty().then(|| Reply::Changed {
+            enabled: vm
+                .with_session(|session| session.driver_status().map_or(0, |driver| driver.enabled)),
+            unmatched: self.unmatched.clone(),
+            remembered: self.remembered,
+            errors: self.errors.clone(),
+        })
+    }
+}

@@ -1,0 +1,310 @@
+//! What travels over the device's configuration space and queues, as
+//! `guest-driver/vtrace_abi.h` has it. `tests/wire.rs` compares both, field by
+//! field. The memory of a ring is `ringbuf::layout`'s.
+
+use vm_memory::ByteValued;
+
+/// `VTRACE_CONFIG_MAGIC`, "VTRC": what a driver checks before anything else.
+pub const CONFIG_MAGIC: u32 = 0x4352_5456;
+/// `VTRACE_VERSION`: of everything here.
+pub const VERSION: u32 = 1;
+/// `VTRACE_MAX_CHANNELS`: entries of [`Config::channel`].
+pub const MAX_CHANNELS: usize = 4;
+
+/// `VTRACE_MODE_DISCARD`: a full ring loses new events.
+pub const MODE_DISCARD: u32 = 0;
+/// `VTRACE_MODE_OVERWRITE`: a full ring loses old events.
+pub const MODE_OVERWRITE: u32 = 1;
+
+/// `VTRACE_CHANNEL_EVENTS`: the channel of events.
+pub const CHANNEL_EVENTS: u32 = 0;
+/// `VTRACE_CHANNEL_STATE`: the channel of the process state dump.
+pub const CHANNEL_STATE: u32 = 1;
+
+/// `VTRACE_F_HOST_CLOCK`: bit of the feature "the device writes the clock page".
+pub const F_HOST_CLOCK: u32 = 0;
+
+/// `VTRACE_VQ_CONTROL`: requests of the driver.
+pub const VQ_CONTROL: u16 = 0;
+/// `VTRACE_VQ_EVENT`: commands of the device.
+pub const VQ_EVENT: u16 = 1;
+/// `VTRACE_VQ_DOORBELL`: kicked by a ring's writer; never has a buffer.
+pub const VQ_DOORBELL: u16 = 2;
+/// `VTRACE_NUM_VQS`: how many queues the device has.
+pub const NUM_VQS: usize = 3;
+
+/// `VTRACE_ROOT_MAGIC`, "VRTVROOT": the root page's.
+pub const ROOT_MAGIC: u64 = 0x544f_4f52_5654_5256;
+/// Bytes of a guest's page, and what all shared memory is aligned to.
+pub const PAGE: u64 = 4096;
+
+/// `VTRACE_ARCH_X86_64`: the one architecture there is a driver for.
+pub const ARCH_X86_64: u32 = 1;
+/// `VTRACE_MAX_REASON`: bytes of text in a `DONE` request.
+pub const MAX_REASON: usize = 512;
+/// `VTRACE_CMD_BYTES`: what each buffer of the event queue has room for.
+pub const CMD_BYTES: usize = 4096;
+
+/// Types of requests, `VTRACE_REQ_*`.
+pub mod req {
+    /// A driver starts: [`super::Hello`]. Answered with a new epoch.
+    pub const HELLO: u32 = 1;
+    /// One exchange of clocks: [`super::ClockSample`].
+    pub const CLOCK_SAMPLE: u32 = 2;
+    /// Where the root page is: [`super::Addr`].
+    pub const ROOT: u32 = 3;
+    /// Schema records.
+    pub const SCHEMA: u32 = 4;
+    /// Register a ring: [`super::RingRef`].
+    pub const RING_ADD: u32 = 5;
+    /// Take a ring back: [`super::RingRef`].
+    pub const RING_DEL: u32 = 6;
+    /// The driver's rings live on in a new epoch: [`super::Epoch`].
+    pub const EPOCH_ACK: u32 = 7;
+    /// A command's result: [`super::Done`] and text.
+    pub const DONE: u32 = 8;
+    /// The driver goes; no payload.
+    pub const BYE: u32 = 9;
+}
+
+/// Commands of the device, `VTRACE_CMD_*`.
+pub mod cmd {
+    /// Acknowledge a new epoch: [`super::Epoch`].
+    pub const EPOCH: u32 = 1;
+    /// Enable the events whose `u16` ids follow.
+    pub const ENABLE: u32 = 2;
+    /// Disable the events whose `u16` ids follow.
+    pub const DISABLE: u32 = 3;
+    /// Dump the state of all processes into the state channel.
+    pub const STATEDUMP: u32 = 4;
+    /// Send the whole schema again.
+    pub const SCHEMA: u32 = 5;
+}
+
+/// What a response says, `VTRACE_S_*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Status {
+    /// Done.
+    Ok = 0,
+    /// Unknown type, or a wrong length.
+    BadRequest = 1,
+    /// Not in guest memory, or misaligned.
+    BadAddress = 2,
+    /// A field out of its bounds.
+    BadValue = 3,
+    /// Registered already, or overlapping what is.
+    Exists = 4,
+    /// No such ring, no such command.
+    NoEntry = 5,
+    /// More rings, events or bytes than allowed.
+    Limit = 6,
+    /// Of an epoch that has ended.
+    Stale = 7,
+    /// This device will not serve this guest.
+    Refused = 8,
+}
+
+/// `struct vtrace_config_channel`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ConfigChannel {
+    /// [`MODE_DISCARD`] or [`MODE_OVERWRITE`].
+    pub mode: u32,
+    /// Bytes of a sub-buffer.
+    pub sub_size: u32,
+    /// Sub-buffers of a ring.
+    pub nsub: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// `struct vtrace_config`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Config {
+    /// [`CONFIG_MAGIC`].
+    pub magic: u32,
+    /// [`VERSION`].
+    pub version: u32,
+    /// Bytes of one request, its header included.
+    pub max_request: u32,
+    /// How many of `channel` are used.
+    pub num_channels: u32,
+    /// Geometry of each channel's rings.
+    pub channel: [ConfigChannel; MAX_CHANNELS],
+}
+
+/// `struct vtrace_req`: the head of each request.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Req {
+    /// One of [`req`].
+    pub kind: u32,
+    /// Bytes of payload behind this head.
+    pub len: u32,
+}
+
+/// `struct vtrace_resp`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Resp {
+    /// A [`Status`].
+    pub status: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// What the request asked for.
+    pub value: u64,
+}
+
+/// `struct vtrace_hello`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Hello {
+    /// The guest kernel's boot id.
+    pub boot_id: [u8; 16],
+    /// Frequency of the counter behind the trace clock.
+    pub clock_hz: u64,
+    /// CLOCK_REALTIME minus the trace clock, in ns.
+    pub clock_offset: u64,
+    /// Version of the driver.
+    pub driver_version: u32,
+    /// [`ARCH_X86_64`].
+    pub arch: u32,
+    /// Bytes of a page.
+    pub page_size: u32,
+    /// vCPUs that the guest may have.
+    pub num_vcpus: u32,
+    /// utsname's release, NUL-terminated.
+    pub release: [u8; 64],
+    /// utsname's version, NUL-terminated.
+    pub version: [u8; 128],
+    /// utsname's nodename, NUL-terminated.
+    pub nodename: [u8; 64],
+}
+
+/// `struct vtrace_clock_sample`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ClockSample {
+    /// The counter, read just before this request.
+    pub before: u64,
+    /// The counter, read just after the last reply.
+    pub after_last: u64,
+}
+
+/// `struct vtrace_addr`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Addr {
+    /// A guest-physical address.
+    pub gpa: u64,
+}
+
+/// `struct vtrace_ring_ref`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RingRef {
+    /// The driver's number of this ring.
+    pub ring: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Of the control area; 0 in `RING_DEL`.
+    pub gpa: u64,
+    /// The epoch this belongs to.
+    pub epoch: u64,
+}
+
+/// `struct vtrace_epoch`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Epoch {
+    /// The epoch.
+    pub epoch: u64,
+}
+
+/// `struct vtrace_done`; text follows.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Done {
+    /// Of the command.
+    pub seq: u32,
+    /// 0, or a positive errno of the guest.
+    pub error: u32,
+}
+
+/// `struct vtrace_cmd`: the head of each command.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cmd {
+    /// One of [`cmd`].
+    pub kind: u32,
+    /// What `DONE` answers with.
+    pub seq: u32,
+    /// Bytes of payload behind this head.
+    pub len: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// `struct vtrace_root`: the driver's root page.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Root {
+    /// [`ROOT_MAGIC`].
+    pub magic: u64,
+    /// [`VERSION`].
+    pub version: u32,
+    /// Entries of the ring table.
+    pub num_rings: u32,
+    /// The driver's epoch.
+    pub epoch: u64,
+    /// Boot id of the guest's kernel.
+    pub boot_id: [u8; 16],
+    /// Where the clock page is.
+    pub clock_gpa: u64,
+    /// Where the table of control areas is.
+    pub ring_table_gpa: u64,
+    /// Where the schema is.
+    pub schema_gpa: u64,
+    /// Bytes of the schema.
+    pub schema_bytes: u64,
+    /// Frequency of the counter behind the trace clock.
+    pub clock_hz: u64,
+    /// CLOCK_REALTIME minus the trace clock, ns.
+    pub clock_offset: u64,
+    /// Trace clock when the guest panicked, or 0.
+    pub panic_stamp: u64,
+    /// Events of vCPUs that have no ring.
+    pub lost_no_ring: u64,
+}
+
+macro_rules! plain {
+    ($($name:ident),*) => { $(
+        // SAFETY: repr(C) of integers and byte arrays only, without padding:
+        // any bytes are a valid value, and all its bytes are initialised.
+        unsafe impl ByteValued for $name {}
+    )* };
+}
+plain!(
+    ConfigChannel,
+    Config,
+    Req,
+    Resp,
+    Hello,
+    ClockSample,
+    Addr,
+    RingRef,
+    Epoch,
+    Done,
+    Cmd,
+    Root
+);
+
+/// Read a structure from the start of `bytes`; `None` if they are too few.
+pub fn parse<T: ByteValued>(bytes: &[u8]) -> Option<T> {
+    let bytes = bytes.get(..size_of::<T>())?;
+    // SAFETY: ByteValued says that any bytes are a valid T; the length was
+    // checked, and read_unaligned asks for no alignment.
+    Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}

@@ -1,0 +1,173 @@
+//! The C header and `vhost_trace::wire` say the same.
+
+use std::collections::BTreeMap;
+use std::mem::offset_of;
+use std::process::Command;
+
+use vhost_trace::wire;
+
+/// What a C program prints about the header: one `expression value` a line.
+fn header_says(expressions: &[String]) -> BTreeMap<String, u64> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let source = folder.path().join("abi.c");
+    let program = folder.path().join("abi");
+    let mut code = String::from(
+        "#include <stddef.h>\n#include <stdio.h>\n#include \"vtrace_abi.h\"\nint main(void) {\n",
+    );
+    for expression in expressions {
+        code.push_str(&format!(
+            "printf(\"%s\\t%llu\\n\", \"{expression}\", (unsigned long long)({expression}));\n"
+        ));
+    }
+    code.push_str("return 0; }\n");
+    std::fs::write(&source, code).expect("write the C program");
+    let cc = std::env::var("CC").unwrap_or_else(|_| "cc".into());
+    let compiled = Command::new(cc)
+        .arg("-I")
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../guest-driver"))
+        .arg("-o")
+        .arg(&program)
+        .arg(&source)
+        .status()
+        .expect("a C compiler");
+    assert!(compiled.success(), "the C program does not compile");
+    let output = Command::new(&program).output().expect("run the C program");
+    String::from_utf8(output.stdout)
+        .expect("ASCII")
+        .lines()
+        .map(|line| {
+            let (expression, value) = line.split_once('\t').expect("expression, tab, value");
+            (expression.to_owned(), value.parse().expect("a number"))
+        })
+        .collect()
+}
+
+#[test]
+fn wire_is_the_c_header() {
+    let mut expected: Vec<(String, u64)> = Vec::new();
+    macro_rules! layout {
+        ($c:literal, $rust:ty, $($field:ident $(= $c_field:literal)?),*) => {
+            expected.push((format!("sizeof(struct {})", $c), size_of::<$rust>() as u64));
+            $(
+                #[allow(unused_mut, unused_assignments)]
+                let mut field = stringify!($field);
+                $( field = $c_field; )?
+                expected.push((
+                    format!("offsetof(struct {}, {})", $c, field),
+                    offset_of!($rust, $field) as u64,
+                ));
+            )*
+        };
+    }
+    layout!(
+        "vtrace_config_channel",
+        wire::ConfigChannel,
+        mode,
+        sub_size,
+        nsub,
+        reserved
+    );
+    layout!(
+        "vtrace_config",
+        wire::Config,
+        magic,
+        version,
+        max_request,
+        num_channels,
+        channel
+    );
+    layout!("vtrace_req", wire::Req, kind = "type", len);
+    layout!("vtrace_resp", wire::Resp, status, reserved, value);
+    layout!(
+        "vtrace_hello",
+        wire::Hello,
+        boot_id,
+        clock_hz,
+        clock_offset,
+        driver_version,
+        arch,
+        page_size,
+        num_vcpus,
+        release,
+        version,
+        nodename
+    );
+    layout!("vtrace_clock_sample", wire::ClockSample, before, after_last);
+    layout!("vtrace_addr", wire::Addr, gpa);
+    layout!("vtrace_ring_ref", wire::RingRef, ring, reserved, gpa, epoch);
+    layout!("vtrace_epoch", wire::Epoch, epoch);
+    layout!("vtrace_done", wire::Done, seq, error);
+    layout!("vtrace_cmd", wire::Cmd, kind = "type", seq, len, reserved);
+
+    layout!(
+        "vtrace_root",
+        wire::Root,
+        magic,
+        version,
+        num_rings,
+        epoch,
+        boot_id,
+        clock_gpa,
+        ring_table_gpa,
+        schema_gpa,
+        schema_bytes,
+        clock_hz,
+        clock_offset,
+        panic_stamp,
+        lost_no_ring
+    );
+
+    macro_rules! constants {
+        ($($c:literal = $rust:expr),* $(,)?) => {
+            $( expected.push(($c.to_owned(), $rust as u64)); )*
+        };
+    }
+    constants!(
+        "VTRACE_CONFIG_MAGIC" = wire::CONFIG_MAGIC,
+        "VTRACE_VERSION" = wire::VERSION,
+        "VTRACE_MAX_CHANNELS" = wire::MAX_CHANNELS,
+        "VTRACE_MODE_DISCARD" = wire::MODE_DISCARD,
+        "VTRACE_MODE_OVERWRITE" = wire::MODE_OVERWRITE,
+        "VTRACE_CHANNEL_EVENTS" = wire::CHANNEL_EVENTS,
+        "VTRACE_CHANNEL_STATE" = wire::CHANNEL_STATE,
+        "VTRACE_F_HOST_CLOCK" = wire::F_HOST_CLOCK,
+        "VTRACE_VQ_CONTROL" = wire::VQ_CONTROL,
+        "VTRACE_VQ_EVENT" = wire::VQ_EVENT,
+        "VTRACE_VQ_DOORBELL" = wire::VQ_DOORBELL,
+        "VTRACE_NUM_VQS" = wire::NUM_VQS,
+        "VTRACE_ROOT_MAGIC" = wire::ROOT_MAGIC,
+        "VTRACE_PAGE" = wire::PAGE,
+        "VTRACE_ARCH_X86_64" = wire::ARCH_X86_64,
+        "VTRACE_MAX_REASON" = wire::MAX_REASON,
+        "VTRACE_CMD_BYTES" = wire::CMD_BYTES,
+        "VTRACE_REQ_HELLO" = wire::req::HELLO,
+        "VTRACE_REQ_CLOCK_SAMPLE" = wire::req::CLOCK_SAMPLE,
+        "VTRACE_REQ_ROOT" = wire::req::ROOT,
+        "VTRACE_REQ_SCHEMA" = wire::req::SCHEMA,
+        "VTRACE_REQ_RING_ADD" = wire::req::RING_ADD,
+        "VTRACE_REQ_RING_DEL" = wire::req::RING_DEL,
+        "VTRACE_REQ_EPOCH_ACK" = wire::req::EPOCH_ACK,
+        "VTRACE_REQ_DONE" = wire::req::DONE,
+        "VTRACE_REQ_BYE" = wire::req::BYE,
+        "VTRACE_CMD_EPOCH" = wire::cmd::EPOCH,
+        "VTRACE_CMD_ENABLE" = wire::cmd::ENABLE,
+        "VTRACE_CMD_DISABLE" = wire::cmd::DISABLE,
+        "VTRACE_CMD_STATEDUMP" = wire::cmd::STATEDUMP,
+        "VTRACE_CMD_SCHEMA" = wire::cmd::SCHEMA,
+        "VTRACE_S_OK" = wire::Status::Ok,
+        "VTRACE_S_BAD_REQUEST" = wire::Status::BadRequest,
+        "VTRACE_S_BAD_ADDRESS" = wire::Status::BadAddress,
+        "VTRACE_S_BAD_VALUE" = wire::Status::BadValue,
+        "VTRACE_S_EXISTS" = wire::Status::Exists,
+        "VTRACE_S_NO_ENTRY" = wire::Status::NoEntry,
+        "VTRACE_S_LIMIT" = wire::Status::Limit,
+        "VTRACE_S_STALE" = wire::Status::Stale,
+        "VTRACE_S_REFUSED" = wire::Status::Refused,
+    );
+
+    let expressions: Vec<String> = expected.iter().map(|(name, _)| name.clone()).collect();
+    let header = header_says(&expressions);
+    for (expression, value) in expected {
+        assert_eq!(header[&expression], value, "{expression}");
+    }
+}
