@@ -15,9 +15,8 @@
 
 DEFINE_STATIC_KEY_FALSE(vtrace_counter_is_ktime);
 
-static uint hold_ms = 1500;
-module_param(hold_ms, uint, 0644);
-MODULE_PARM_DESC(hold_ms, "how long a wrong word is left to be found (1500)");
+/* More than any host needs to look at a ring. */
+#define SEEN_MS 10000
 
 struct word {
 	const char *name;
@@ -99,6 +98,23 @@ static void plant(struct vtrace_ring *r, const struct word *w)
 	vtrace_store(word, (w->add ? *word : 0) + w->value);
 }
 
+/* The device has read what is complete, and asks to be woken at the next. */
+static int wait_until_seen(const struct vtrace_ring *r, u32 subs)
+{
+	const struct vtrace_ring_host *host = r->host;
+	u64 read = (u64)subs << r->sub_shift;
+	int ms;
+
+	for (ms = 0; ms < SEEN_MS; ms++) {
+		if (vtrace_load(&host->consumed) == read &&
+		    vtrace_load(&host->wake_at) == read + r->sub_mask + 1)
+			return 0;
+		usleep_range(1000, 1500);
+	}
+	return -ETIMEDOUT;
+}
+
+/* What the device did not find before, it finds when the ring ends. */
 static int try_word(const struct word *w, struct honest_ring *ring)
 {
 	struct vtrace_ring r;
@@ -115,12 +131,11 @@ static int try_word(const struct word *w, struct honest_ring *ring)
 	if (w->seen) {
 		fill(&r, w->subs);
 		ring_doorbell();
-		msleep(hold_ms);
+		ret = wait_until_seen(&r, w->subs);
 		plant(&r, w);
 	}
 	ring_doorbell();
-	msleep(hold_ms);
-	return 0;
+	return ret;
 }
 
 void try_words(void)
