@@ -44,4 +44,13 @@ static inline int vtrace_find_vqs(struct virtio_device *vdev, unsigned int n,
 }
 #endif
 
+/* Since 6.16 the event tells whether the last thread of its process exits. */
+#ifdef VTRACE_EXIT_HAS_GROUP_DEAD
+#define VTRACE_EXIT_PROTO	PROTO(struct task_struct *p, bool group_dead)
+#define VTRACE_EXIT_ARGS	ARGS(p, group_dead)
+#else
+#define VTRACE_EXIT_PROTO	PROTO(struct task_struct *p)
+#define VTRACE_EXIT_ARGS	ARGS(p)
+#endif
+
 #endif

@@ -72,8 +72,8 @@ TRACEPOINT(sched_process_exec,
 	FIELD(s32, old_tid, old_pid))
 
 TRACEPOINT(sched_process_exit,
-	PROTO(struct task_struct *p),
-	ARGS(p),
+	VTRACE_EXIT_PROTO,
+	VTRACE_EXIT_ARGS,
 	TEXT(comm, TASK_COMM_LEN, p->comm);
 	FIELD(s32, tid, p->pid);
 	FIELD(s32, prio, p->prio - MAX_RT_PRIO))

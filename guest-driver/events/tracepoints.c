@@ -8,6 +8,7 @@
 #include <linux/sched/rt.h>
 #include <trace/events/sched.h>
 
+#include "compat.h"
 #include "vtrace_event.h"
 #include "vtrace_writer.h"
 

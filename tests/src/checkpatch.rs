@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use crate::cache::{Lock, cache_dir, folder, timed};
 use crate::debian;
 use crate::process::{command, output};
+use crate::suite::{Apt, BOOKWORM};
 
 /// Returns `checkpatch.pl` with the files that it reads beside it, fetched
 /// when the cache does not have it.
@@ -15,14 +16,14 @@ pub fn checkpatch() -> Result<PathBuf> {
     let _lock = Lock::take(&cache_dir().join("checkpatch.lock"))?;
     debian::install_packages(&["perl", "xz-utils"])?;
     let dir = folder("checkpatch-6.1-1", |part, _| {
-        debian::update_lists(false)?;
-        timed("fetching checkpatch", || fill(part))
+        let apt = BOOKWORM.apt()?;
+        timed("fetching checkpatch", || fill(&apt, part))
     })?;
     Ok(dir.join("checkpatch.pl"))
 }
 
-fn fill(part: &Path) -> Result<()> {
-    let deb = debian::download(&["linux-source-6.1".into()], part)?.remove(0);
+fn fill(apt: &Apt, part: &Path) -> Result<()> {
+    let deb = apt.download(&["linux-source-6.1".into()], part)?.remove(0);
     let mut package = command("dpkg-deb")
         .arg("--fsys-tarfile")
         .arg(&deb)

@@ -1,10 +1,9 @@
-//! Debian's packages: installing what the lab runs, fetching what it only
-//! unpacks.
+//! This machine's own packages: installing what the lab runs.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 
 use crate::cache::timed;
 use crate::process::{command, output, stdout};
@@ -12,12 +11,9 @@ use crate::process::{command, output, stdout};
 /// What the lab itself runs on the host.
 pub(crate) const LAB_PACKAGES: &[&str] = &[
     "gcc",
-    "gcc-12",
     "libc6-dev",
-    "make",
     "babeltrace2",
     "busybox-static",
-    "libelf1",
     "mmdebstrap",
     "xz-utils",
     "zstd",
@@ -99,19 +95,35 @@ pub(crate) fn update_lists(force: bool) -> Result<()> {
     })
 }
 
-/// The address of the Debian mirror that this machine uses.
-pub(crate) fn mirror() -> Result<String> {
+/// Where this machine's apt gets packages from.
+#[derive(Debug)]
+pub(crate) struct Mirror {
+    /// The address of Debian itself.
+    pub(crate) main: String,
+    /// That of its security updates, when apt uses them.
+    pub(crate) security: Option<String>,
+}
+
+/// The Debian mirror that this machine uses.
+pub(crate) fn mirror() -> Result<Mirror> {
     update_lists(false)?;
     let targets = stdout(command("apt-get").args([
         "indextargets",
         "--format",
         "$(ORIGIN)|$(LABEL)|$(COMPONENT)|$(REPO_URI)",
     ]))?;
-    targets
-        .lines()
-        .find_map(|line| line.strip_prefix("Debian|Debian|main|"))
-        .map(|uri| uri.trim_end_matches('/').to_string())
-        .context("apt has no Debian mirror: is the main component of Debian in its sources?")
+    let of = |label: &str| {
+        let prefix = format!("Debian|{label}|main|");
+        targets
+            .lines()
+            .find_map(|line| line.strip_prefix(&prefix))
+            .map(|uri| uri.trim_end_matches('/').to_string())
+    };
+    Ok(Mirror {
+        main: of("Debian")
+            .context("apt has no Debian mirror: is the main component of Debian in its sources?")?,
+        security: of("Debian-Security"),
+    })
 }
 
 /// Makes sure that apt's keyring knows the release `codename`.
@@ -131,54 +143,4 @@ pub(crate) fn need_keys_of(codename: &str) -> Result<()> {
     }
     // Older point releases did not know the next release's keys yet.
     apt_install(&["debian-archive-keyring"])
-}
-
-/// The names of all packages that begin with `prefix`.
-pub(crate) fn names(prefix: &str) -> Result<Vec<String>> {
-    let out = stdout(command("apt-cache").args(["pkgnames", prefix]))?;
-    Ok(out.lines().map(str::to_string).collect())
-}
-
-/// The version that apt would install, or None when it cannot.
-pub(crate) fn candidate(package: &str) -> Result<Option<String>> {
-    let out = stdout(command("apt-cache").args(["policy", package]))?;
-    Ok(out
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("Candidate: "))
-        .filter(|version| *version != "(none)")
-        .map(str::to_string))
-}
-
-/// Downloads `packages` (`NAME` or `NAME=VERSION`) into `dir`.
-pub(crate) fn download(packages: &[String], dir: &Path) -> Result<Vec<PathBuf>> {
-    fs::create_dir_all(dir)?;
-    // The sandbox user of apt cannot write below a private folder.
-    let fetch = || {
-        output(
-            command("apt-get")
-                .args(["download", "-q", "-o", "APT::Sandbox::User=root"])
-                .args(packages)
-                .current_dir(dir),
-        )
-    };
-    if fetch().is_err() {
-        update_lists(true)?;
-        fetch()?;
-    }
-    let debs: Vec<PathBuf> = fs::read_dir(dir)?
-        .map(|entry| entry.map(|e| e.path()))
-        .collect::<std::io::Result<Vec<_>>>()?
-        .into_iter()
-        .filter(|path| path.extension().is_some_and(|e| e == "deb"))
-        .collect();
-    ensure!(
-        debs.len() == packages.len(),
-        "apt-get download of {packages:?} left {debs:?}"
-    );
-    Ok(debs)
-}
-
-/// Unpacks a package into `dir` without installing it.
-pub(crate) fn unpack(deb: &Path, dir: &Path) -> Result<()> {
-    output(command("dpkg").arg("-x").arg(deb).arg(dir)).map(|_| ())
 }

@@ -3,13 +3,14 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::cache::{folder, timed};
-use crate::debian;
+use crate::cache::{Lock, cache_dir, folder, timed};
 use crate::process::{command, output};
+use crate::suite::{Apt, BOOKWORM, Suite, TRIXIE, unpack};
+use crate::toolchain::Toolchain;
 
 /// A kernel that guests boot and modules are built for.
 #[derive(Debug, Clone)]
@@ -21,51 +22,108 @@ pub struct Kernel {
     pub image: PathBuf,
     /// `.../lib/modules/RELEASE`.
     pub modules_dir: PathBuf,
-    /// The build folder of the headers: `make -C headers_dir M=...`.
-    pub headers_dir: PathBuf,
-    /// The folder that holds all of the above and `boot/`.
-    pub root: PathBuf,
+    /// The folder with the headers' `usr/src/linux-headers-RELEASE`.
+    pub(crate) headers: PathBuf,
+    suite: Suite,
 }
 
-/// How a series of kernels is packaged.
-struct Series {
-    /// The cache folder's name; what changes the recipe changes it.
-    folder: &'static str,
-    /// What an image package's name begins with.
-    image: &'static str,
-    /// The package with the build programs.
-    kbuild: &'static str,
+/// The kernels that the lab has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Series {
+    /// Debian 12's.
+    Linux6_1,
+    /// Debian 13's.
+    Linux6_12,
+    /// One of Debian 13's backports.
+    Linux7_2,
 }
 
-/// Debian 12's kernel.
-const DEBIAN_6_1: Series = Series {
-    folder: "kernel-6.1-1",
-    image: "linux-image-6.1.0-",
-    kbuild: "linux-kbuild-6.1",
-};
+/// How a kernel is configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flavour {
+    /// For any machine.
+    Generic,
+    /// For virtual machines, with fewer drivers.
+    Cloud,
+}
 
-impl Kernel {
-    /// Debian 12's kernel, fetched when the cache does not have it.
-    pub(crate) fn debian_6_1() -> Result<Self> {
-        Self::prepare(&DEBIAN_6_1)
+impl Series {
+    /// All of them, oldest first.
+    pub const ALL: [Self; 3] = [Self::Linux6_1, Self::Linux6_12, Self::Linux7_2];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Linux6_1 => "6.1",
+            Self::Linux6_12 => "6.12",
+            Self::Linux7_2 => "7.2",
+        }
     }
 
-    fn prepare(series: &Series) -> Result<Self> {
-        let root = folder(series.folder, |part, done| {
-            debian::update_lists(false)?;
-            let release = newest(series.image)?;
-            timed(&format!("fetching kernel {release}"), || {
-                fill(series, &release, part, done)
+    /// The one with this name.
+    pub fn named(name: &str) -> Result<Self> {
+        let names = Self::ALL.map(Self::name).join(", ");
+        Self::ALL
+            .into_iter()
+            .find(|series| series.name() == name)
+            .with_context(|| format!("there is no kernel {name:?}, only {names}"))
+    }
+
+    fn suite(self) -> Suite {
+        match self {
+            Self::Linux6_1 => BOOKWORM,
+            Self::Linux6_12 | Self::Linux7_2 => TRIXIE,
+        }
+    }
+
+    /// The newest one, fetched when the cache does not have one.
+    pub fn kernel(self, flavour: Flavour) -> Result<Kernel> {
+        let suffix = flavour.suffix();
+        // What changes the recipe changes the folder.
+        let name = format!("kernel-{}{suffix}-2", self.name());
+        let _lock = Lock::take(&cache_dir().join(format!("{name}.lock")))?;
+        let root = folder(&name, |part, _| {
+            let apt = self.suite().apt()?;
+            let (base, version) = newest(&apt, self, flavour)?;
+            timed(&format!("fetching kernel {base}{suffix}"), || {
+                fill(&apt, &base, flavour, &version, part)
             })
         })?;
         let release = fs::read_to_string(root.join("release"))?.trim().to_string();
-        Ok(Self {
+        Ok(Kernel {
             image: root.join("image"),
-            modules_dir: root.join("lib/modules").join(&release),
-            headers_dir: root.join(format!("usr/src/linux-headers-{release}")),
+            modules_dir: modules_dir(&root.join("files"), &release),
+            headers: root.join("headers"),
+            suite: self.suite(),
             release,
-            root,
         })
+    }
+}
+
+impl Flavour {
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Generic => "-amd64",
+            Self::Cloud => "-cloud-amd64",
+        }
+    }
+}
+
+/// Where a kernel's packages have its modules: since 7.0 without the link of
+/// the merged /usr.
+fn modules_dir(files: &Path, release: &str) -> PathBuf {
+    let old = files.join("lib/modules").join(release);
+    if old.is_dir() {
+        return old;
+    }
+    files.join("usr/lib/modules").join(release)
+}
+
+impl Kernel {
+    /// A make that builds the module in `build` for this kernel.
+    pub(crate) fn make(&self, build: &Path) -> Result<Command> {
+        let source = format!("linux-headers-{}", self.release);
+        Ok(Toolchain::prepare(&self.suite)?.make(&self.headers, &source, build))
     }
 
     /// The file of the kernel's own module `name` (dashes and underscores are
@@ -93,8 +151,18 @@ impl Kernel {
             .with_context(|| format!("kernel {} has no module {name}", self.release))
     }
 
+    fn has_built_in(&self, name: &str) -> Result<bool> {
+        let list = self.modules_dir.join("modules.builtin");
+        let list = fs::read_to_string(&list).with_context(|| format!("reading {list:?}"))?;
+        Ok(list.lines().any(|line| {
+            let file = line.rsplit('/').next().unwrap_or(line);
+            file.strip_suffix(".ko")
+                .is_some_and(|stem| stem.replace('-', "_") == name)
+        }))
+    }
+
     /// `names` and all that they depend on, each once, in an order in which
-    /// they can be loaded.
+    /// they can be loaded. What is built in needs no loading.
     pub fn load_order(&self, names: &[String]) -> Result<Vec<PathBuf>> {
         let mut order = Vec::new();
         for name in names {
@@ -104,6 +172,9 @@ impl Kernel {
     }
 
     fn add_with_depends(&self, name: &str, order: &mut Vec<PathBuf>) -> Result<()> {
+        if self.has_built_in(name)? {
+            return Ok(());
+        }
         let file = self.module_file(name)?;
         if order.contains(&file) {
             return Ok(());
@@ -140,64 +211,85 @@ fn depends(module: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// The newest release whose image and headers apt can fetch.
-fn newest(image_prefix: &str) -> Result<String> {
-    let mut releases: Vec<(u32, String)> = Vec::new();
-    for name in debian::names(image_prefix)? {
-        // linux-image-6.1.0-48-amd64, but not -48-cloud-amd64 or -dbg.
-        let Some(abi) = name
-            .strip_prefix(image_prefix)
-            .and_then(|rest| rest.strip_suffix("-amd64"))
-            .and_then(|abi| abi.parse().ok())
+/// The newest release whose image and headers can be fetched, without its
+/// flavour, and its packages' version.
+fn newest(apt: &Apt, series: Series, flavour: Flavour) -> Result<(String, String)> {
+    // linux-headers-6.1.0-48-amd64, linux-headers-7.2.12+deb13-cloud-amd64
+    let prefix = format!("linux-headers-{}.", series.name());
+    let mut bases: Vec<(Vec<u32>, String)> = Vec::new();
+    for name in apt.names(&prefix)? {
+        let Some(base) = name
+            .strip_prefix("linux-headers-")
+            .and_then(|release| release.strip_suffix(flavour.suffix()))
+            .filter(|base| !base.ends_with(|c: char| c.is_alphabetic()))
         else {
             continue;
         };
-        let release = name.trim_start_matches("linux-image-").to_string();
-        releases.push((abi, release));
+        let numbers = base.split(|c: char| !c.is_ascii_digit());
+        bases.push((numbers.flat_map(str::parse).collect(), base.to_string()));
     }
-    releases.sort();
-    for (_, release) in releases.into_iter().rev() {
-        let image = debian::candidate(&format!("linux-image-{release}"))?;
-        let headers = debian::candidate(&format!("linux-headers-{release}"))?;
-        if image.is_some() && image == headers {
-            return Ok(release);
+    bases.sort();
+    for (_, base) in bases.into_iter().rev() {
+        let release = format!("{base}{}", flavour.suffix());
+        let image = apt.candidate(&format!("linux-image-{release}"))?;
+        let headers = apt.candidate(&format!("linux-headers-{release}"))?;
+        if let Some(version) = headers
+            && image.as_ref() == Some(&version)
+        {
+            return Ok((base, version));
         }
     }
-    bail!("apt knows no {image_prefix}*-amd64 with headers: are its lists up to date?")
+    bail!(
+        "apt knows no linux-image-{}.*{} with headers",
+        series.name(),
+        flavour.suffix()
+    )
 }
 
-fn fill(series: &Series, release: &str, part: &Path, done: &Path) -> Result<()> {
-    let common = release
-        .strip_suffix("-amd64")
-        .map(|base| format!("{base}-common"))
-        .with_context(|| format!("unexpected release {release}"))?;
-    let version = debian::candidate(&format!("linux-headers-{release}"))?
-        .with_context(|| format!("apt cannot fetch linux-headers-{release}"))?;
-    let packages = [
-        format!("linux-image-{release}"),
+fn fill(apt: &Apt, base: &str, flavour: Flavour, version: &str, part: &Path) -> Result<()> {
+    let release = format!("{base}{}", flavour.suffix());
+    let get = |names: &[String], to: &Path| -> Result<()> {
+        let debs = part.join("debs");
+        let exact: Vec<_> = names
+            .iter()
+            .map(|name| format!("{name}={version}"))
+            .collect();
+        for deb in apt.download(&exact, &debs)? {
+            unpack(&deb, to)?;
+        }
+        Ok(fs::remove_dir_all(&debs)?)
+    };
+    let known = |name: &str| apt.names(name).map(|names| names.iter().any(|n| n == name));
+
+    let kbuild = format!("linux-kbuild-{base}");
+    let headers = [
         format!("linux-headers-{release}"),
-        format!("linux-headers-{common}"),
-        series.kbuild.to_string(),
-    ]
-    .map(|name| format!("{name}={version}"));
-    let debs = part.join("debs");
-    for deb in debian::download(&packages, &debs)? {
-        debian::unpack(&deb, part)?;
+        format!("linux-headers-{base}-common"),
+        if known(&kbuild)? {
+            kbuild
+        } else {
+            "linux-kbuild-6.1".into()
+        },
+    ];
+    get(&headers, &part.join("headers"))?;
+
+    // Since 7.0 the image's package only has the scripts that install it.
+    let mut parts = Vec::new();
+    for part in ["image", "binary", "modules", "base"] {
+        let name = format!("linux-{part}-{release}");
+        if known(&name)? {
+            parts.push(name);
+        }
     }
-    fs::remove_dir_all(&debs)?;
-
-    // The headers find their other half by an absolute path.
-    let makefile = part.join(format!("usr/src/linux-headers-{release}/Makefile"));
-    let installed = format!("/usr/src/linux-headers-{common}");
-    let text = fs::read_to_string(&makefile)?;
-    ensure!(
-        text.contains(&installed),
-        "{makefile:?} does not include {installed}"
-    );
-    let here = format!("{}{installed}", done.display());
-    fs::write(&makefile, text.replace(&installed, &here))?;
-
-    let bz_image = part.join(format!("boot/vmlinuz-{release}"));
+    let files = part.join("files");
+    get(&parts, &files)?;
+    let bz_image = [
+        files.join(format!("boot/vmlinuz-{release}")),
+        modules_dir(&files, &release).join("vmlinuz"),
+    ]
+    .into_iter()
+    .find(|file| file.is_file())
+    .with_context(|| format!("the packages of {release} hold no vmlinuz"))?;
     let image = part.join("image");
     match uncompressed(&bz_image) {
         Ok(vmlinux) => fs::write(&image, vmlinux)?,

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::cache::{Lock, timed};
 use crate::kernel::Kernel;
-use crate::process::{command, tail};
+use crate::process::tail;
 
 /// Builds the module in `src_dir` for `kernel` below `out_dir`; see
 /// [`ModuleBuild`] for more to say about it.
@@ -71,27 +71,21 @@ impl ModuleBuild {
                 files.insert(PathBuf::from(name), read(path)?);
             }
         }
-        let mut make = command("make");
-        make.arg("-C")
-            .arg(&kernel.headers_dir)
-            .arg(format!("M={}", out_dir.display()))
-            .arg("KCFLAGS=-Werror")
+        for (index, symvers) in self.symbols.iter().enumerate() {
+            files.insert(symbols_name(index).into(), read(symvers)?);
+        }
+        let mut make = kernel.make(out_dir)?;
+        make.arg("KCFLAGS=-Werror")
             .arg(format!(
                 "-j{}",
                 std::thread::available_parallelism().map_or(1, |n| n.get())
             ))
             .args(&self.make_args);
-        // MAKEFLAGS of a make that runs the tests is not for this one.
-        make.env_remove("MAKEFLAGS")
-            .env_remove("MFLAGS")
-            .env_remove("ARCH");
         if !self.symbols.is_empty() {
-            let list: Vec<_> = self
-                .symbols
-                .iter()
-                .map(|p| p.display().to_string())
+            let names: Vec<_> = (0..self.symbols.len())
+                .map(|index| format!("/build/{}", symbols_name(index)))
                 .collect();
-            make.arg(format!("KBUILD_EXTRA_SYMBOLS={}", list.join(" ")));
+            make.arg(format!("KBUILD_EXTRA_SYMBOLS={}", names.join(" ")));
         }
         make.arg("modules");
 
@@ -99,9 +93,6 @@ impl ModuleBuild {
         files.hash(&mut hasher);
         kernel.release.hash(&mut hasher);
         format!("{make:?}").hash(&mut hasher);
-        for symvers in &self.symbols {
-            read(symvers)?.hash(&mut hasher);
-        }
         let wanted = format!("{:016x}", hasher.finish());
         let stamp = out_dir.join(".lab-stamp");
         if fs::read_to_string(&stamp).is_ok_and(|old| old == wanted) {
@@ -146,6 +137,11 @@ fn collect(dir: &Path, below: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) -> 
         }
     }
     Ok(())
+}
+
+/// What the exported symbols of another module are called beside the sources.
+fn symbols_name(index: usize) -> String {
+    format!("symbols-{index}.inc")
 }
 
 fn is_source(name: &Path) -> bool {

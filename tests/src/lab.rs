@@ -8,7 +8,7 @@ use crate::accel::Accel;
 use crate::builder::GuestBuilder;
 use crate::cache::{Lock, cache_dir};
 use crate::debian;
-use crate::kernel::Kernel;
+use crate::kernel::{Flavour, Kernel, Series};
 use crate::qemu::Qemu;
 
 /// A QEMU, a kernel, and the knowledge how to boot one in the other.
@@ -16,7 +16,7 @@ use crate::qemu::Qemu;
 pub struct Lab {
     /// The QEMU that guests run in.
     pub qemu: Qemu,
-    /// Debian 12's kernel (6.1).
+    /// Debian 12's kernel (6.1), or the series that `$VHOST_TRACE_KERNEL` names.
     pub kernel: Kernel,
     /// How guests execute.
     pub accel: Accel,
@@ -37,7 +37,10 @@ impl Lab {
         let _lock = Lock::take(&cache_dir().join("lock"))?;
         debian::install_packages(debian::LAB_PACKAGES)?;
         let qemu = Qemu::prepare()?;
-        let kernel = Kernel::debian_6_1()?;
+        let kernel = match std::env::var("VHOST_TRACE_KERNEL") {
+            Ok(name) => Series::named(&name)?.kernel(Flavour::Generic)?,
+            Err(_) => Series::Linux6_1.kernel(Flavour::Generic)?,
+        };
         let mut lab = Self {
             qemu,
             kernel,

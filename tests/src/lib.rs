@@ -35,6 +35,8 @@ mod program;
 mod qemu;
 mod serve;
 mod state;
+mod suite;
+mod toolchain;
 mod witness;
 
 pub use accel::Accel;
@@ -45,7 +47,7 @@ pub use cache::{cache_dir, target_dir, workspace_dir};
 pub use checkpatch::checkpatch;
 pub use debian::{install_packages, missing_packages};
 pub use guest::Guest;
-pub use kernel::Kernel;
+pub use kernel::{Flavour, Kernel, Series};
 pub use kmod::{ModuleBuild, build_module};
 pub use lab::{Lab, full_tier};
 pub use program::{compile_c, static_program};

@@ -33,7 +33,7 @@ impl Qemu {
         }
         let dir = folder("qemu-trixie-backports-1", |part, done| {
             debian::need_keys_of("trixie")?;
-            let mirror = debian::mirror()?;
+            let mirror = debian::mirror()?.main;
             timed("unpacking QEMU (trixie-backports)", || {
                 fill(&mirror, part, done)
             })

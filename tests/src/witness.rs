@@ -27,17 +27,19 @@ pub fn witness_module(kernel: &Kernel) -> Result<PathBuf> {
     ModuleBuild::new(workspace_dir().join("tests/guest/witness"))
         .also(driver.join("vtrace.h"))
         .also(driver.join("vtrace_abi.h"))
-        .symbols(driver_dir().join("Module.symvers"))
-        .build(kernel, &target_dir().join("lab/witness"))
+        .symbols(module_dir(kernel, "driver").join("Module.symvers"))
+        .build(kernel, &module_dir(kernel, "witness"))
 }
 
 /// The driver.
 pub fn driver_module(kernel: &Kernel) -> Result<PathBuf> {
-    ModuleBuild::new(workspace_dir().join("guest-driver")).build(kernel, &driver_dir())
+    ModuleBuild::new(workspace_dir().join("guest-driver"))
+        .build(kernel, &module_dir(kernel, "driver"))
 }
 
-fn driver_dir() -> PathBuf {
-    target_dir().join("lab/driver")
+/// Where the module `name` is built for `kernel`.
+fn module_dir(kernel: &Kernel, name: &str) -> PathBuf {
+    target_dir().join("lab").join(&kernel.release).join(name)
 }
 
 /// One context of one vCPU.

@@ -61,6 +61,5 @@ fn show_lab() -> Result<()> {
     println!("kernel:  {}", lab.kernel.release);
     println!("image:   {}", lab.kernel.image.display());
     println!("modules: {}", lab.kernel.modules_dir.display());
-    println!("headers: {}", lab.kernel.headers_dir.display());
     Ok(())
 }

@@ -211,6 +211,17 @@ static void stop(void)
 	WRITE_ONCE(running, false);
 }
 
+static void set_up_timer(struct hrtimer *timer)
+{
+#ifdef WITNESS_HRTIMER_SETUP
+	hrtimer_setup(timer, hardirq, CLOCK_MONOTONIC,
+		      HRTIMER_MODE_REL_PINNED_HARD);
+#else
+	hrtimer_init(timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
+	timer->function = hardirq;
+#endif
+}
+
 static int start(void)
 {
 	unsigned int cpu;
@@ -222,9 +233,7 @@ static int start(void)
 		struct writer *w = &writers[cpu];
 		struct task_struct *task;
 
-		hrtimer_init(&w->timer, CLOCK_MONOTONIC,
-			     HRTIMER_MODE_REL_PINNED_HARD);
-		w->timer.function = hardirq;
+		set_up_timer(&w->timer);
 		tasklet_setup(&w->tasklet, softirq);
 		task = kthread_create_on_cpu(write_all, NULL, cpu,
 					     "vt_witness/%u");
