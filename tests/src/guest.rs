@@ -206,6 +206,15 @@ impl Guest {
             })
     }
 
+    /// Takes the events of this name until now: a guest that panics may reset
+    /// twice. Returns how many there were.
+    pub fn forget_events(&self, name: &str) -> usize {
+        let events = &mut self.shared.lock().events;
+        let before = events.len();
+        events.retain(|event| event["event"] != name);
+        before - events.len()
+    }
+
     /// A command of QEMU's human monitor.
     pub fn monitor(&self, line: &str) -> Result<String> {
         let reply = self.qmp("human-monitor-command", json!({ "command-line": line }))?;

@@ -158,6 +158,7 @@ fn across_a_reset(name: &str, reset: impl Fn(&Rig) -> Result<()>) -> Result<()> 
     for run in 1..=runs(1) {
         some_time();
         let before = witness.read()?;
+        rig.guest.forget_events("RESET");
         reset(&rig)?;
         rig.guest.wait_event("RESET", TIME)?;
         let after = witness.read()?;
