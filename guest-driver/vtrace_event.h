@@ -16,7 +16,7 @@
  * A value is evaluated between reserve and commit: it is made of loads, calls
  * nothing and cannot fault. A length is evaluated before.
  *
- * syscalls.h, syscalls_compat.h:
+ * syscalls.h, syscalls_compat.h, syscalls_since.h:
  *   SYSCALL(number, name, arguments)		its return value is S64
  *   SYSCALL_RET(number, name, type, arguments)
  *   IN(which, type, name)	an argument that the entry event has
@@ -105,8 +105,8 @@ struct vtrace_calls {
 #define VTRACE_CALLS_EXIT	1
 #define VTRACE_CALLS_COMPAT	2
 #define VTRACE_NUM_ARGS		6
-#define VTRACE_NUM_SYSCALLS	451
-#define VTRACE_NUM_COMPAT	451
+#define VTRACE_NUM_SYSCALLS	472
+#define VTRACE_NUM_COMPAT	472
 extern const struct vtrace_calls vtrace_calls[VTRACE_NUM_CALLS];
 
 static inline u16 vtrace_unknown_id(unsigned int calls)

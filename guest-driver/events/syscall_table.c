@@ -3,6 +3,7 @@
 #include <linux/kernel.h>
 #include <linux/stddef.h>
 #include <asm/ptrace.h>
+#include <asm/unistd.h>
 
 #include "events/syscall_special.h"
 #include "events/syscall_types.h"
@@ -52,12 +53,14 @@
 #define REG(which)	REG64(which)
 static const struct vtrace_class entry_class[VTRACE_NUM_SYSCALLS] = {
 #include "events/syscalls.h"
+#include "events/syscalls_since.h"
 };
 
 #undef REG
 #define REG(which)	REG32(which)
 static const struct vtrace_class compat_entry_class[VTRACE_NUM_COMPAT] = {
 #include "events/syscalls_compat.h"
+#include "events/syscalls_since.h"
 };
 
 #undef SPECIAL_OUT
@@ -77,12 +80,14 @@ static const struct vtrace_class compat_entry_class[VTRACE_NUM_COMPAT] = {
 #define REG(which)	REG64(which)
 static const struct vtrace_class exit_class[VTRACE_NUM_SYSCALLS] = {
 #include "events/syscalls.h"
+#include "events/syscalls_since.h"
 };
 
 #undef REG
 #define REG(which)	REG32(which)
 static const struct vtrace_class compat_exit_class[VTRACE_NUM_COMPAT] = {
 #include "events/syscalls_compat.h"
+#include "events/syscalls_since.h"
 };
 
 #undef SPECIAL_OUT

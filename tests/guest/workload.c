@@ -8,6 +8,7 @@
  *   workload [--mark] ctxsw N          N bytes to and fro between two tasks
  *   workload [--mark] fork N           N children that exit at once
  *   workload [--mark] paced RATE N     N getppid calls, RATE in a second
+ *   workload [--mark] call NUMBER N    N calls of a number, all arguments 0
  *
  * With --mark the loop stands between two instructions that do nothing, for a
  * TCG plugin to see: nopl 0x4d545601(%rax,%rax,1), and ...02 behind it.
@@ -168,10 +169,21 @@ static unsigned long paced_calls(unsigned long rate, unsigned long n)
 	return calls;
 }
 
+static unsigned long any_calls(long nr, unsigned long n)
+{
+	unsigned long calls = 0;
+
+	begin();
+	for (; calls < n; calls++)
+		syscall(nr, 0, 0, 0, 0, 0, 0);
+	end();
+	return calls;
+}
+
 static void usage(void)
 {
 	fprintf(stderr, "usage: workload [--mark] getppid N | openat N PATH | ctxsw N | fork N | "
-			"paced RATE N\n");
+			"paced RATE N | call NUMBER N\n");
 	exit(2);
 }
 
@@ -198,6 +210,8 @@ int main(int argc, char **argv)
 		calls = fork_calls(number(argv[2]));
 	else if (!strcmp(name, "paced") && argc == 4)
 		calls = paced_calls(number(argv[2]), number(argv[3]));
+	else if (!strcmp(name, "call") && argc == 4)
+		calls = any_calls(number(argv[2]), number(argv[3]));
 	else
 		usage();
 	printf("workload %s calls=%lu\n", name, calls);

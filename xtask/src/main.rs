@@ -1,6 +1,7 @@
 //! The tasks of the vhost-trace workspace.
 
 mod demo;
+mod kernels;
 mod ring;
 mod steps;
 mod tally;

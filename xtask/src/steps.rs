@@ -6,9 +6,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::ring;
 use crate::tally::Tally;
 use crate::test::cargo;
+use crate::{kernels, ring};
 
 /// A named step.
 pub(crate) struct Step {
@@ -81,6 +81,18 @@ pub(crate) const STEPS: &[Step] = &[
         about: "ring memory that changes while it is read",
         tier: Tier::Default,
         run: ring::fuzz,
+    },
+    Step {
+        name: "kernels-6.12",
+        about: "a guest with Debian 13's kernel",
+        tier: Tier::Full,
+        run: kernels::linux_6_12,
+    },
+    Step {
+        name: "kernels-7.2",
+        about: "a guest with a kernel of Debian 13's backports",
+        tier: Tier::Default,
+        run: kernels::linux_7_2,
     },
 ];
 

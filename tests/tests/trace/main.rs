@@ -1,5 +1,6 @@
 //! The whole way: a real guest, the driver, `serve`, babeltrace2.
 
+mod calls;
 mod exact;
 mod hostile;
 mod life;
