@@ -7,14 +7,20 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::cache::{Lock, timed};
+use crate::cache::{Lock, target_dir, timed};
 use crate::kernel::Kernel;
 use crate::process::tail;
+use crate::toolchain::BUILD_DIR;
 
 /// Builds the module in `src_dir` for `kernel` below `out_dir`; see
 /// [`ModuleBuild`] for more to say about it.
 pub fn build_module(kernel: &Kernel, src_dir: &Path, out_dir: &Path) -> Result<PathBuf> {
     ModuleBuild::new(src_dir).build(kernel, out_dir)
+}
+
+/// Where the module `name` is built for `kernel`.
+pub fn module_dir(kernel: &Kernel, name: &str) -> PathBuf {
+    target_dir().join("lab").join(&kernel.release).join(name)
 }
 
 /// What a module is built from.
@@ -83,7 +89,7 @@ impl ModuleBuild {
             .args(&self.make_args);
         if !self.symbols.is_empty() {
             let names: Vec<_> = (0..self.symbols.len())
-                .map(|index| format!("/build/{}", symbols_name(index)))
+                .map(|index| format!("{BUILD_DIR}/{}", symbols_name(index)))
                 .collect();
             make.arg(format!("KBUILD_EXTRA_SYMBOLS={}", names.join(" ")));
         }

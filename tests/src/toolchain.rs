@@ -27,8 +27,9 @@ const PACKAGES: &[&str] = &[
     "sed",
 ];
 
-/// Where make finds the module's sources.
-const BUILD: &str = "/build";
+/// Where make finds a module's sources, and so where its debug information says
+/// that they are.
+pub const BUILD_DIR: &str = "/build";
 
 /// The kernel's headers, over the compiler, over which the sources are mounted;
 /// in a mount namespace that ends with make.
@@ -75,7 +76,11 @@ impl Toolchain {
         let mut make = command("unshare");
         make.args(["--mount", "--", "/bin/sh", "-c", ENTER, "sh"])
             .args([&self.root, headers, build])
-            .args(["-C", &format!("/usr/src/{source}"), &format!("M={BUILD}")])
+            .args([
+                "-C",
+                &format!("/usr/src/{source}"),
+                &format!("M={BUILD_DIR}"),
+            ])
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("LC_ALL", "C.UTF-8");
@@ -101,5 +106,5 @@ fn fill(suite: &Suite, sources: &[String], part: &Path) -> Result<()> {
         }
     }
     std::os::unix::fs::symlink("mawk", part.join("usr/bin/awk"))?;
-    fs::create_dir(part.join(BUILD.trim_start_matches('/'))).context("the sources' place")
+    fs::create_dir(part.join(BUILD_DIR.trim_start_matches('/'))).context("the sources' place")
 }

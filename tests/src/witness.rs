@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::cache::{target_dir, workspace_dir};
+use crate::cache::workspace_dir;
 use crate::guest::Guest;
 use crate::kernel::Kernel;
-use crate::kmod::ModuleBuild;
+use crate::kmod::{ModuleBuild, module_dir};
 
 const MAGIC: u64 = 0x5345_4e54_5754_5456;
 const CPUS_AT: u64 = 64;
@@ -35,11 +35,6 @@ pub fn witness_module(kernel: &Kernel) -> Result<PathBuf> {
 pub fn driver_module(kernel: &Kernel) -> Result<PathBuf> {
     ModuleBuild::new(workspace_dir().join("guest-driver"))
         .build(kernel, &module_dir(kernel, "driver"))
-}
-
-/// Where the module `name` is built for `kernel`.
-fn module_dir(kernel: &Kernel, name: &str) -> PathBuf {
-    target_dir().join("lab").join(&kernel.release).join(name)
 }
 
 /// One context of one vCPU.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use vhost_trace_lab::{Lab, build_module, target_dir, workspace_dir};
+use vhost_trace_lab::{Lab, build_module, module_dir, target_dir, workspace_dir};
 
 fn names(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut names: Vec<_> = fs::read_dir(dir)?
@@ -20,7 +20,7 @@ fn lab_module_is_built_once_and_loads() -> Result<()> {
     let lab = Lab::prepare()?;
     let source = workspace_dir().join("tests/guest/hello");
     let before = names(&source)?;
-    let out = target_dir().join("lab/modules/hello");
+    let out = module_dir(&lab.kernel, "hello");
     let start = Instant::now();
     let module = build_module(&lab.kernel, &source, &out)?;
     println!("built in {:.1} s", start.elapsed().as_secs_f64());
@@ -57,7 +57,7 @@ fn lab_module_warnings_are_errors() -> Result<()> {
         source.join("warns.c"),
         "#include <linux/module.h>\nstatic int unused;\nMODULE_LICENSE(\"GPL\");\n",
     )?;
-    let out = target_dir().join("lab/modules/warns");
+    let out = module_dir(&lab.kernel, "warns");
     let error = build_module(&lab.kernel, &source, &out).expect_err("a warning was accepted");
     let error = format!("{error:#}");
     ensure!(error.contains("unused"), "{error}");

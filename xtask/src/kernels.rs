@@ -7,7 +7,13 @@ use crate::test::{cargo, count_tests};
 
 /// What depends on the kernel most: exactness, nested writers, deaths, and the
 /// instructions of an event.
-const TESTS: &[&str] = &["exact::", "stress::", "life::", "calls::"];
+const TESTS: &[&str] = &[
+    "exact::",
+    "stress::",
+    "life::",
+    "calls::",
+    "cost_of_an_event",
+];
 
 /// With Debian 13's kernel.
 pub(crate) fn linux_6_12(full: bool) -> Result<Outcome> {
@@ -22,8 +28,8 @@ pub(crate) fn linux_7_2(full: bool) -> Result<Outcome> {
 fn run(kernel: &str, full: bool) -> Result<Outcome> {
     let mut cargo = cargo();
     cargo
-        .args(["test", "--package", "vhost-trace-lab", "--test", "trace"])
-        .arg("--")
+        .args(["test", "--package", "vhost-trace-lab"])
+        .args(["--test", "trace", "--test", "cost", "--"])
         .args(TESTS)
         .env("VHOST_TRACE_KERNEL", kernel);
     Ok(Outcome::Tests(count_tests(&mut cargo, full)?))

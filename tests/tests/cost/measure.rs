@@ -84,6 +84,10 @@ impl Bench<'_> {
             .strip_prefix("/sys/bus/virtio/devices/")
             .and_then(|rest| rest.strip_suffix("/device"))
             .with_context(|| format!("not one trace device: {names:?}"))?;
+        let driver = format!("test -e /sys/bus/virtio/devices/{name}/driver");
+        if self.guest.run(&driver)?.status != 0 {
+            return Ok(0);
+        }
         self.interrupts(name)
     }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
-use vhost_trace_lab::Guest;
+use vhost_trace_lab::{BUILD_DIR, Guest};
 
 /// A loaded module.
 #[derive(Debug)]
@@ -75,8 +75,9 @@ impl ModuleCode {
                 let frames = frames
                     .into_iter()
                     .map(|(function, file, line)| {
+                        let own = file.strip_prefix(BUILD_DIR).map(|name| home.join(name));
+                        let (own, file) = (own.is_ok(), own.unwrap_or(file));
                         let text = text_of(&mut texts, &file, line);
-                        let own = file.starts_with(home);
                         Frame {
                             function,
                             file,

@@ -4,7 +4,7 @@
 use std::fs;
 
 use anyhow::{Context, Result, bail, ensure};
-use vhost_trace_lab::{Lab, ModuleBuild, Serve, driver_module, target_dir, workspace_dir};
+use vhost_trace_lab::{Lab, ModuleBuild, Serve, driver_module, module_dir, workspace_dir};
 
 use crate::numbers::{account, read_numbers};
 use crate::rig::{Rig, SMALL, TIME};
@@ -30,7 +30,7 @@ fn hostile_module() -> Result<std::path::PathBuf> {
         .also(driver.join("vtrace_abi.h"))
         .also(driver.join("vtrace_arch.h"))
         .also(driver.join("vtrace_ring.h"))
-        .build(&lab.kernel, &target_dir().join("lab/hostile"))
+        .build(&lab.kernel, &module_dir(&lab.kernel, "hostile"))
 }
 
 /// Loads the hostile driver, which tries the `cases` of a glob and judges the
