@@ -44,13 +44,59 @@ static inline int vtrace_find_vqs(struct virtio_device *vdev, unsigned int n,
 }
 #endif
 
-/* Since 6.16 the event tells whether the last thread of its process exits. */
-#ifdef VTRACE_EXIT_HAS_GROUP_DEAD
+/* Tracepoints. */
+
+/* Since 6.16 it says whether the last thread of its process exits. */
+#ifdef VTRACE_HAS_EXIT_GROUP_DEAD
 #define VTRACE_EXIT_PROTO	PROTO(struct task_struct *p, bool group_dead)
 #define VTRACE_EXIT_ARGS	ARGS(p, group_dead)
 #else
 #define VTRACE_EXIT_PROTO	PROTO(struct task_struct *p)
 #define VTRACE_EXIT_ARGS	ARGS(p)
+#endif
+
+#ifdef VTRACE_HAS_TIMER_START_FLAGS
+#define VTRACE_TIMER_START_PROTO					\
+	PROTO(struct timer_list *timer, unsigned long expires,		\
+		unsigned int flags)
+#define VTRACE_TIMER_START_ARGS		ARGS(timer, expires, flags)
+#else
+#define VTRACE_TIMER_START_PROTO					\
+	PROTO(struct timer_list *timer, unsigned long bucket_expiry)
+#define VTRACE_TIMER_START_ARGS		ARGS(timer, bucket_expiry)
+#endif
+
+#ifdef VTRACE_HAS_HRTIMER_SETUP
+#define VTRACE_HRTIMER_INIT		hrtimer_setup
+#else
+#define VTRACE_HRTIMER_INIT		hrtimer_init
+#endif
+
+#ifdef VTRACE_HAS_HRTIMER_WAS_ARMED
+#define VTRACE_HRTIMER_START_PROTO					\
+	PROTO(struct hrtimer *hrtimer, enum hrtimer_mode mode, bool was_armed)
+#define VTRACE_HRTIMER_START_ARGS	ARGS(hrtimer, mode, was_armed)
+#else
+#define VTRACE_HRTIMER_START_PROTO					\
+	PROTO(struct hrtimer *hrtimer, enum hrtimer_mode mode)
+#define VTRACE_HRTIMER_START_ARGS	ARGS(hrtimer, mode)
+#endif
+
+#ifdef VTRACE_HAS_HRTIMER_NOW_VALUE
+#define VTRACE_HRTIMER_NOW		ktime_t
+#define VTRACE_HRTIMER_NOW_VALUE(now)	(now)
+#else
+#define VTRACE_HRTIMER_NOW		ktime_t *
+#define VTRACE_HRTIMER_NOW_VALUE(now)	(*(now))
+#endif
+
+#ifdef VTRACE_HAS_STAT_RUNTIME_VRUNTIME
+#define VTRACE_STAT_RUNTIME_PROTO					\
+	PROTO(struct task_struct *p, u64 runtime, u64 vruntime)
+#define VTRACE_STAT_RUNTIME_ARGS	ARGS(p, runtime, vruntime)
+#else
+#define VTRACE_STAT_RUNTIME_PROTO	PROTO(struct task_struct *p, u64 runtime)
+#define VTRACE_STAT_RUNTIME_ARGS	ARGS(p, runtime)
 #endif
 
 #endif

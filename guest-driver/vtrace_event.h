@@ -3,18 +3,24 @@
  * The driver's own events. The tables in events/ are their only description:
  * each is included once for every thing that is made of it.
  *
- * sched.h, statedump.h:
- *   TRACEPOINT(name, PROTO(..), ARGS(..), fields)  an event of a tracepoint
- *   STATE(name, PROTO(..), ARGS(..), fields)	    one that the driver writes
- *						    itself, to the state channel
+ * Those of tracepoints.h, and statedump.h:
+ *   TRACEPOINT(name, tracepoint, PROTO(..), ARGS(..), fields)
+ *				an event of a tracepoint, by the kernel's name
+ *   ABSENT(name)		one that this kernel has no tracepoint for
+ *   STATE(name, PROTO(..), ARGS(..), fields)
+ *				one that the driver writes itself, to the state
+ *				channel
  *   FIELD(type, name, value)	an integer
- *   HEX(type, name, value)	an integer that is read in base 16
+ *   HEX, OCT			the same, read in base 16, 8
+ *   HEX_BE			in base 16 and big-endian, as the value is
+ *   EARLY(type, name, value)	an integer of at most 32 bits
+ *   ENUM(type, name, value, LABEL(text, value)..)
  *   TEXT(name, bytes, array)	a char array, NUL-padded
- *   STRING(name, pointer)	up to its NUL; it does not change meanwhile
+ *   STRING(name, pointer)	up to its NUL
  *   SEQUENCE(type of the length, type, name, length, value of element i)
  *   NOTHING			no fields
  * A value is evaluated between reserve and commit: it is made of loads, calls
- * nothing and cannot fault. A length is evaluated before.
+ * nothing and cannot fault. An early value and a length are evaluated before.
  *
  * syscalls.h, syscalls_compat.h, syscalls_since.h:
  *   SYSCALL(number, name, arguments)		its return value is S64
@@ -28,6 +34,7 @@
 #ifndef VTRACE_EVENT_H
 #define VTRACE_EVENT_H
 
+#include <linux/build_bug.h>
 #include <linux/types.h>
 
 #include "vtrace_abi.h"
@@ -37,14 +44,43 @@
  * their meaning: each table only grows at its end.
  */
 enum vtrace_id {
-#define TRACEPOINT(name, proto, args, fields...)	VTRACE_ID_##name,
-#define STATE	TRACEPOINT
+#define TRACEPOINT(name, tracepoint, proto, args, fields...)	VTRACE_ID_##name,
+#define STATE(name, proto, args, fields...)			VTRACE_ID_##name,
+#define ABSENT(name)						VTRACE_ID_##name,
 	VTRACE_IDS_SCHED = 0x000,
 #include "events/sched.h"
 	VTRACE_IDS_SCHED_END,
+	VTRACE_IDS_IRQ = 0x040,
+#include "events/irq.h"
+	VTRACE_IDS_IRQ_END,
+	VTRACE_IDS_TIMER = 0x060,
+#include "events/timer.h"
+	VTRACE_IDS_TIMER_END,
+	VTRACE_IDS_SIGNAL = 0x080,
+#include "events/signal.h"
+	VTRACE_IDS_SIGNAL_END,
+	VTRACE_IDS_BLOCK = 0x090,
+#include "events/block.h"
+	VTRACE_IDS_BLOCK_END,
+	VTRACE_IDS_NET = 0x0b0,
+#include "events/net.h"
+	VTRACE_IDS_NET_END,
+	VTRACE_IDS_KMEM = 0x0d0,
+#include "events/kmem.h"
+	VTRACE_IDS_KMEM_END,
+	VTRACE_IDS_POWER = 0x100,
+#include "events/power.h"
+	VTRACE_IDS_POWER_END,
+	VTRACE_IDS_OOM = 0x120,
+#include "events/oom.h"
+	VTRACE_IDS_OOM_END,
+	VTRACE_IDS_X86_EXCEPTIONS = 0x130,
+#include "events/x86_exceptions.h"
+	VTRACE_IDS_X86_EXCEPTIONS_END,
 	VTRACE_IDS_STATE = 0x200,
 #include "events/statedump.h"
 	VTRACE_IDS_STATE_END,
+#undef ABSENT
 #undef STATE
 #undef TRACEPOINT
 
@@ -54,6 +90,25 @@ enum vtrace_id {
 	VTRACE_IDS_SYSCALL = 0x400,
 	VTRACE_IDS_COMPAT = 0xc00,
 	VTRACE_IDS_COMPAT_END = 0x1400
+};
+
+static_assert(VTRACE_IDS_SCHED_END <= VTRACE_IDS_IRQ);
+static_assert(VTRACE_IDS_IRQ_END <= VTRACE_IDS_TIMER);
+static_assert(VTRACE_IDS_TIMER_END <= VTRACE_IDS_SIGNAL);
+static_assert(VTRACE_IDS_SIGNAL_END <= VTRACE_IDS_BLOCK);
+static_assert(VTRACE_IDS_BLOCK_END <= VTRACE_IDS_NET);
+static_assert(VTRACE_IDS_NET_END <= VTRACE_IDS_KMEM);
+static_assert(VTRACE_IDS_KMEM_END <= VTRACE_IDS_POWER);
+static_assert(VTRACE_IDS_POWER_END <= VTRACE_IDS_OOM);
+static_assert(VTRACE_IDS_OOM_END <= VTRACE_IDS_X86_EXCEPTIONS);
+static_assert(VTRACE_IDS_X86_EXCEPTIONS_END <= VTRACE_IDS_STATE);
+static_assert(VTRACE_IDS_STATE_END <= VTRACE_IDS_UNKNOWN);
+
+/* Values of a network_header_type; LTTng's. */
+enum {
+	VTRACE_NETWORK_UNKNOWN,
+	VTRACE_NETWORK_IPV4,
+	VTRACE_NETWORK_IPV6
 };
 
 /* A field as the schema has it; of a system call also where it comes from. */
@@ -121,9 +176,35 @@ static inline u16 vtrace_call_id(unsigned int calls, u32 number)
 	       2 * number + (calls & VTRACE_CALLS_EXIT);
 }
 
-/* events/enable.c: tracepoints of the kernel itself, by name */
-int vtrace_probe_register(const char *tracepoint, void *probe);
-void vtrace_probe_unregister(const char *tracepoint, void *probe);
+/* An event of a tracepoint, as events/handle.h makes it. */
+struct vtrace_probe {
+	u16 id;
+	const char *tracepoint;	/* NULL: the end of a list */
+	void *handler;
+	struct tracepoint *found;	/* NULL: this kernel has none */
+	bool on;
+};
+
+extern struct vtrace_probe vtrace_sched_probes[];
+extern struct vtrace_probe vtrace_irq_probes[];
+extern struct vtrace_probe vtrace_timer_probes[];
+extern struct vtrace_probe vtrace_signal_probes[];
+extern struct vtrace_probe vtrace_block_probes[];
+extern struct vtrace_probe vtrace_net_probes[];
+extern struct vtrace_probe vtrace_kmem_probes[];
+extern struct vtrace_probe vtrace_power_probes[];
+extern struct vtrace_probe vtrace_oom_probes[];
+extern struct vtrace_probe vtrace_x86_exceptions_probes[];
+
+/* events/enable.c: a tracepoint of the kernel itself, or NULL */
+struct tracepoint *vtrace_find_tracepoint(const char *name);
+
+/* events/tracepoints.c */
+
+/* Before anything else below. Sleeps. */
+void vtrace_tracepoints_find(void);
+/* Whether this kernel has what the event comes from. */
+bool vtrace_tracepoint_exists(u16 id);
 
 /* Those below are for events/enable.c, which holds a lock. */
 int vtrace_tracepoint_enable(u16 id, bool on);

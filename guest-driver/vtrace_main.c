@@ -11,6 +11,7 @@
 #include <linux/virtio_config.h>
 
 #include "vtrace_driver.h"
+#include "vtrace_event.h"
 
 static unsigned int virtio_id = 37;
 module_param(virtio_id, uint, 0444);
@@ -208,6 +209,7 @@ static int __init vtrace_init(void)
 	err = vtrace_root_init();
 	if (err)
 		goto no_root;
+	vtrace_tracepoints_find();
 	err = vtrace_schema_init();
 	if (err)
 		goto no_schema;

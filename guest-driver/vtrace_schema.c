@@ -134,11 +134,19 @@ static void syscalls(struct writer *w)
 	}
 }
 
-/* The events of the tables sched.h and statedump.h. */
+/* The events of the tables in tracepoints.h and statedump.h. */
 
 static void integer(struct writer *w, const char *name, u8 size, u8 flags)
 {
 	field(w, name, VTRACE_FIELD_INT, size, flags, 0);
+	w->num_fields++;
+}
+
+static void enumeration(struct writer *w, const char *name, u8 size, u8 flags,
+			const struct vtrace_label *label, u16 count)
+{
+	field(w, name, VTRACE_FIELD_ENUM, size, flags, count);
+	labels(w, label, count);
 	w->num_fields++;
 }
 
@@ -159,6 +167,19 @@ static void string(struct writer *w, const char *name)
 	integer(w, #name, sizeof(type), SIGN(type))
 #define HEX(type, name, value)						\
 	integer(w, #name, sizeof(type), SIGN(type) | VTRACE_FIELD_HEX)
+#define OCT(type, name, value)						\
+	integer(w, #name, sizeof(type), SIGN(type) | VTRACE_FIELD_OCT)
+#define HEX_BE(type, name, value)					\
+	integer(w, #name, sizeof(type),					\
+		SIGN(type) | VTRACE_FIELD_HEX | VTRACE_FIELD_BE)
+#define EARLY	FIELD
+#define ENUM(type, name, value, ...) ({					\
+	static const struct vtrace_label labels_[] = { __VA_ARGS__ };	\
+									\
+	enumeration(w, #name, sizeof(type), SIGN(type), labels_,	\
+		    ARRAY_SIZE(labels_));				\
+})
+#define LABEL(text, value)	{ text, value }
 #define TEXT(name, bytes, array)	text(w, #name, bytes)
 #define STRING(name, pointer)	string(w, #name)
 #define SEQUENCE(length_type, type, name, length, value) ({		\
@@ -173,28 +194,40 @@ static void event_##name(struct writer *w)				\
 	fields;								\
 	end(w);								\
 }
-#define TRACEPOINT(name, proto, args, fields...)			\
+#define TRACEPOINT(name, tracepoint, proto, args, fields...)		\
 	EVENT(name, VTRACE_CHANNEL_EVENTS, fields)
 #define STATE(name, proto, args, fields...)				\
 	EVENT(name, VTRACE_CHANNEL_STATE, fields)
-#include "events/sched.h"
+#define ABSENT(name)
+#include "events/tracepoints.h"
 #include "events/statedump.h"
 #undef STATE
 #undef TRACEPOINT
 
-#define TRACEPOINT(name, proto, args, fields...)	event_##name,
-#define STATE	TRACEPOINT
-static void (*const table_events[])(struct writer *w) = {
-#include "events/sched.h"
+#define TRACEPOINT(name, tracepoint, proto, args, fields...)		\
+	{ VTRACE_ID_##name, event_##name },
+#define STATE(name, proto, args, fields...)				\
+	{ VTRACE_ID_##name, event_##name },
+static const struct {
+	u16 id;
+	void (*write)(struct writer *w);
+} table_events[] = {
+#include "events/tracepoints.h"
 #include "events/statedump.h"
 };
+
+static bool offered(u16 id)
+{
+	return id >= VTRACE_IDS_STATE || vtrace_tracepoint_exists(id);
+}
 
 static void all(struct writer *w)
 {
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(table_events); i++)
-		table_events[i](w);
+		if (offered(table_events[i].id))
+			table_events[i].write(w);
 	syscalls(w);
 }
 

@@ -23,7 +23,7 @@ static void match(struct tracepoint *tp, void *data)
 		search->found = tp;
 }
 
-static struct tracepoint *find(const char *name)
+struct tracepoint *vtrace_find_tracepoint(const char *name)
 {
 	struct search search = { .name = name };
 
@@ -31,24 +31,9 @@ static struct tracepoint *find(const char *name)
 	return search.found;
 }
 
-int vtrace_probe_register(const char *tracepoint, void *probe)
-{
-	struct tracepoint *tp = find(tracepoint);
-
-	return tp ? tracepoint_probe_register(tp, probe, NULL) : -ENODEV;
-}
-
-void vtrace_probe_unregister(const char *tracepoint, void *probe)
-{
-	struct tracepoint *tp = find(tracepoint);
-
-	if (tp)
-		tracepoint_probe_unregister(tp, probe, NULL);
-}
-
 static int enable(u16 id, bool on)
 {
-	if (id < VTRACE_IDS_SCHED_END)
+	if (id < VTRACE_IDS_STATE)
 		return vtrace_tracepoint_enable(id, on);
 	/* Written when the state is asked for, whatever is enabled. */
 	if (id > VTRACE_IDS_STATE && id < VTRACE_IDS_STATE_END)

@@ -9,6 +9,7 @@
 #include <linux/percpu.h>
 #include <linux/sched.h>
 #include <linux/topology.h>
+#include <linux/tracepoint.h>
 #include <asm/syscall.h>
 #include <trace/events/syscalls.h>
 
@@ -349,12 +350,15 @@ static void set_unknown(unsigned int calls, bool on)
 
 static int use_handler(unsigned int i)
 {
+	struct tracepoint *tp;
 	int err;
 
 	err = get_scratch();
-	if (!err && !users[i])
-		err = vtrace_probe_register(handlers[i].tracepoint,
-					    handlers[i].handler);
+	if (!err && !users[i]) {
+		tp = vtrace_find_tracepoint(handlers[i].tracepoint);
+		err = tp ? tracepoint_probe_register(tp, handlers[i].handler,
+						     NULL) : -ENODEV;
+	}
 	if (!err)
 		users[i]++;
 	return err;
@@ -363,8 +367,8 @@ static int use_handler(unsigned int i)
 static void unuse_handler(unsigned int i)
 {
 	if (!--users[i])
-		vtrace_probe_unregister(handlers[i].tracepoint,
-					handlers[i].handler);
+		tracepoint_probe_unregister(vtrace_find_tracepoint(handlers[i].tracepoint),
+					    handlers[i].handler, NULL);
 }
 
 /* Which events an id is of. Number -1: those of unknown calls. */

@@ -13,6 +13,7 @@
 #define VTRACE_EVENTS_WRITE_H
 
 #include <linux/build_bug.h>
+#include <linux/compiler.h>
 #include <linux/limits.h>
 #include <linux/string.h>
 
@@ -20,15 +21,22 @@
 #include "vtrace_event.h"
 #include "vtrace_writer.h"
 
-/* Strings and sequences of one event. */
+/* Strings, sequences and early values of one event. */
 #define VTRACE_MAX_COUNTS	2
 
-/* Of a string that has bytes with its NUL, or would have without its bound. */
+/*
+ * Of a string that has bytes with its NUL, or would have without its bound. The
+ * reader must find as many, whatever becomes of it meanwhile: a device may be
+ * renamed.
+ */
 static __always_inline u8 *vtrace_put_string(u8 *p, const char *from, u32 bytes)
 {
-	__builtin_memcpy(p, from, bytes - 1);
-	p[bytes - 1] = '\0';
-	return p + bytes;
+	u8 *last = p + bytes - 1;
+
+	while (p < last)
+		*p++ = READ_ONCE(*from++) ?: '#';
+	*p++ = '\0';
+	return p;
 }
 
 /* Longer ones are cut. No path that the kernel takes is longer. */
@@ -43,7 +51,7 @@ static inline u32 vtrace_string_bytes(const char *string)
 #endif
 
 /* The payload's size; what it counts for that it leaves in count. */
-#define TRACEPOINT(name, proto, args, fields...)			\
+#define STATE(name, proto, args, fields...)				\
 static __always_inline u32 vtrace_size_##name(u32 *count_, proto)		\
 {									\
 	u32 size_ = 0;							\
@@ -51,9 +59,16 @@ static __always_inline u32 vtrace_size_##name(u32 *count_, proto)		\
 	fields;								\
 	return size_;							\
 }
-#define STATE	TRACEPOINT
+#define TRACEPOINT(name, tracepoint, proto, args, fields...)		\
+	STATE(name, PROTO(proto), ARGS(args), fields)
+#define ABSENT(name)
 #define FIELD(type, name, value)	(size_ += sizeof(type))
 #define HEX	FIELD
+#define OCT	FIELD
+#define HEX_BE	FIELD
+#define ENUM(type, name, value, labels...)	FIELD(type, name, value)
+#define EARLY(type, name, value)					\
+	(size_ += sizeof(type), *count_++ = (u32)(value))
 #define TEXT(name, bytes, array)	(size_ += (bytes))
 #define STRING(name, string)						\
 	(size_ += *count_++ = vtrace_string_bytes(string))
@@ -66,12 +81,17 @@ static __always_inline u32 vtrace_size_##name(u32 *count_, proto)		\
 #undef SEQUENCE
 #undef STRING
 #undef TEXT
+#undef EARLY
+#undef ENUM
+#undef HEX_BE
+#undef OCT
 #undef HEX
 #undef FIELD
-#undef STATE
+#undef ABSENT
 #undef TRACEPOINT
+#undef STATE
 
-#define TRACEPOINT(name, proto, args, fields...)			\
+#define STATE(name, proto, args, fields...)				\
 static __always_inline void vtrace_store_##name(u8 *to_,		\
 						const u32 *count_, proto) \
 {									\
@@ -106,9 +126,15 @@ static __always_inline void vtrace_write_##name(struct vtrace_ring *ring_, \
 		vtrace_commit(ring_, &slot_);				\
 	}								\
 }
-#define STATE	TRACEPOINT
+#define TRACEPOINT(name, tracepoint, proto, args, fields...)		\
+	STATE(name, PROTO(proto), ARGS(args), fields)
+#define ABSENT(name)
 #define FIELD(type, name, value)	(to_ = vtrace_put(to_, type, value))
 #define HEX	FIELD
+#define OCT	FIELD
+#define HEX_BE	FIELD
+#define ENUM(type, name, value, labels...)	FIELD(type, name, value)
+#define EARLY(type, name, value)	FIELD(type, name, *count_++)
 #define TEXT(name, bytes, array) ({					\
 	BUILD_BUG_ON(sizeof(array) < (bytes));				\
 	to_ = vtrace_put_bytes(to_, array, bytes);			\
@@ -128,7 +154,12 @@ static __always_inline void vtrace_write_##name(struct vtrace_ring *ring_, \
 #undef SEQUENCE
 #undef STRING
 #undef TEXT
+#undef EARLY
+#undef ENUM
+#undef HEX_BE
+#undef OCT
 #undef HEX
 #undef FIELD
-#undef STATE
+#undef ABSENT
 #undef TRACEPOINT
+#undef STATE
