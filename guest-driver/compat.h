@@ -3,6 +3,7 @@
 #ifndef VTRACE_COMPAT_H
 #define VTRACE_COMPAT_H
 
+#include <linux/irqnr.h>
 #include <linux/virtio_config.h>
 
 #include "vtrace_abi.h"
@@ -43,6 +44,15 @@ static inline int vtrace_find_vqs(struct virtio_device *vdev, unsigned int n,
 	return virtio_find_vqs(vdev, n, vqs, callbacks, names, NULL);
 }
 #endif
+
+static inline unsigned int vtrace_nr_irqs(void)
+{
+#ifdef VTRACE_HAS_IRQ_GET_NR_IRQS
+	return irq_get_nr_irqs();
+#else
+	return nr_irqs;
+#endif
+}
 
 /* Tracepoints. */
 

@@ -3,7 +3,7 @@
  * The driver's own events. The tables in events/ are their only description:
  * each is included once for every thing that is made of it.
  *
- * Those of tracepoints.h, and statedump.h:
+ * Those of tracepoints.h and states.h:
  *   TRACEPOINT(name, tracepoint, PROTO(..), ARGS(..), fields)
  *				an event of a tracepoint, by the kernel's name
  *   ABSENT(name)		one that this kernel has no tracepoint for
@@ -80,6 +80,12 @@ enum vtrace_id {
 	VTRACE_IDS_STATE = 0x200,
 #include "events/statedump.h"
 	VTRACE_IDS_STATE_END,
+	VTRACE_IDS_STATE_FILES = 0x240,
+#include "events/state_files.h"
+	VTRACE_IDS_STATE_FILES_END,
+	VTRACE_IDS_STATE_DEVICES = 0x250,
+#include "events/state_devices.h"
+	VTRACE_IDS_STATE_DEVICES_END,
 #undef ABSENT
 #undef STATE
 #undef TRACEPOINT
@@ -102,7 +108,9 @@ static_assert(VTRACE_IDS_KMEM_END <= VTRACE_IDS_POWER);
 static_assert(VTRACE_IDS_POWER_END <= VTRACE_IDS_OOM);
 static_assert(VTRACE_IDS_OOM_END <= VTRACE_IDS_X86_EXCEPTIONS);
 static_assert(VTRACE_IDS_X86_EXCEPTIONS_END <= VTRACE_IDS_STATE);
-static_assert(VTRACE_IDS_STATE_END <= VTRACE_IDS_UNKNOWN);
+static_assert(VTRACE_IDS_STATE_END <= VTRACE_IDS_STATE_FILES);
+static_assert(VTRACE_IDS_STATE_FILES_END <= VTRACE_IDS_STATE_DEVICES);
+static_assert(VTRACE_IDS_STATE_DEVICES_END <= VTRACE_IDS_UNKNOWN);
 
 /* Values of a network_header_type; LTTng's. */
 enum {

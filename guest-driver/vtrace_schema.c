@@ -134,7 +134,7 @@ static void syscalls(struct writer *w)
 	}
 }
 
-/* The events of the tables in tracepoints.h and statedump.h. */
+/* The events of the tables in tracepoints.h and states.h. */
 
 static void integer(struct writer *w, const char *name, u8 size, u8 flags)
 {
@@ -200,7 +200,7 @@ static void event_##name(struct writer *w)				\
 	EVENT(name, VTRACE_CHANNEL_STATE, fields)
 #define ABSENT(name)
 #include "events/tracepoints.h"
-#include "events/statedump.h"
+#include "events/states.h"
 #undef STATE
 #undef TRACEPOINT
 
@@ -213,7 +213,7 @@ static const struct {
 	void (*write)(struct writer *w);
 } table_events[] = {
 #include "events/tracepoints.h"
-#include "events/statedump.h"
+#include "events/states.h"
 };
 
 static bool offered(u16 id)

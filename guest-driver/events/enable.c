@@ -31,12 +31,19 @@ struct tracepoint *vtrace_find_tracepoint(const char *name)
 	return search.found;
 }
 
+static bool is_state(u16 id)
+{
+	return (id > VTRACE_IDS_STATE && id < VTRACE_IDS_STATE_END) ||
+	       (id > VTRACE_IDS_STATE_FILES && id < VTRACE_IDS_STATE_FILES_END) ||
+	       (id > VTRACE_IDS_STATE_DEVICES && id < VTRACE_IDS_STATE_DEVICES_END);
+}
+
 static int enable(u16 id, bool on)
 {
 	if (id < VTRACE_IDS_STATE)
 		return vtrace_tracepoint_enable(id, on);
 	/* Written when the state is asked for, whatever is enabled. */
-	if (id > VTRACE_IDS_STATE && id < VTRACE_IDS_STATE_END)
+	if (is_state(id))
 		return 0;
 	return vtrace_syscall_enable(id, on);
 }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The state dump: which processes there are when a trace begins. The reader
- * learns the rest from what happens to them.
+ * The state dump: which processes there are when a trace begins, and what else
+ * a reader could not learn from what happens later.
  */
 #include <linux/cgroup.h>
 #include <linux/cred.h>
 #include <linux/ipc_namespace.h>
+#include <linux/limits.h>
+#include <linux/mutex.h>
 #include <linux/nsproxy.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
@@ -17,9 +19,9 @@
 #include <linux/utsname.h>
 #include <net/net_namespace.h>
 
+#include "events/state.h"
 #include "vtrace_driver.h"
 #include "vtrace_event.h"
-#include "vtrace_writer.h"
 
 /* LTTng's numbers. */
 
@@ -73,18 +75,9 @@ struct vtrace_user_state {
 #define VTRACE_TABLE	"events/statedump.h"
 #include "events/write.h"
 
-/* Write an event of the table. */
-#define write_state(name, args...) do {					\
-	struct vtrace_ring *r;						\
-									\
-	preempt_disable_notrace();					\
-	r = vtrace_this_ring(VTRACE_CHANNEL_STATE);			\
-	if (r)								\
-		vtrace_write_##name(r, args);				\
-	else								\
-		vtrace_no_ring();					\
-	preempt_enable_notrace();					\
-} while (0)
+/* For names. One dump at a time uses it. */
+static DEFINE_MUTEX(path_lock);
+static char path[PATH_MAX];
 
 static s32 status_of(struct task_struct *p)
 {
@@ -154,6 +147,15 @@ static void dump_other_ns(const struct nsproxy *proxy,
 		    proxy->time_ns->ns.inum);
 }
 
+static void dump_cgroup(struct task_struct *p, const struct vtrace_task_state *t)
+{
+	struct cgroup *cgroup = task_dfl_cgroup(p);
+
+	if (cgroup_path(cgroup, path, sizeof(path)) < 0)
+		path[0] = '\0';
+	write_state(lttng_statedump_process_cgroup, t, cgroup_id(cgroup), path);
+}
+
 /* Under rcu_read_lock(). */
 static void dump_task(struct task_struct *p)
 {
@@ -176,6 +178,14 @@ static void dump_task(struct task_struct *p)
 	dump_user_ns(p, &t);
 	dump_other_ns(p->nsproxy, &t);
 	task_unlock(p);
+	dump_cgroup(p, &t);
+}
+
+/* A thread mostly has the files of its process. */
+static bool has_own_files(struct task_struct *p)
+{
+	return thread_group_leader(p) ||
+	       READ_ONCE(p->files) != READ_ONCE(p->group_leader->files);
 }
 
 /*
@@ -183,23 +193,37 @@ static void dump_task(struct task_struct *p)
  * each: what begins meanwhile has sched_process_fork events. What the ring does
  * not take is lost and counted.
  */
-void vtrace_statedump(void)
+static void dump_tasks(void)
 {
 	struct task_struct *p;
 	struct pid *pid;
 	int next = 1;
 
-	write_state(lttng_statedump_start, NULL);
 	do {
 		rcu_read_lock();
 		pid = find_ge_pid(next, &init_pid_ns);
 		p = pid ? pid_task(pid, PIDTYPE_PID) : NULL;
-		if (p)
+		if (p) {
 			dump_task(p);
+			p = has_own_files(p) ? get_task_struct(p) : NULL;
+		}
 		if (pid)
 			next = pid_nr(pid) + 1;
 		rcu_read_unlock();
+		if (p) {
+			vtrace_dump_files(p, path);
+			put_task_struct(p);
+		}
 		cond_resched();
 	} while (pid);
+}
+
+void vtrace_statedump(void)
+{
+	mutex_lock(&path_lock);
+	write_state(lttng_statedump_start, NULL);
+	dump_tasks();
+	vtrace_dump_devices();
 	write_state(lttng_statedump_end, NULL);
+	mutex_unlock(&path_lock);
 }

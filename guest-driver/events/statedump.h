@@ -78,3 +78,11 @@ STATE(lttng_statedump_process_time_ns,
 	ARGS(t, inum),
 	FIELD(s32, tid, t->tid);
 	FIELD(u32, ns_inum, inum))
+
+/* LTTng has none. Of the default hierarchy, by the id that events may have. */
+STATE(lttng_statedump_process_cgroup,
+	PROTO(const struct vtrace_task_state *t, u64 id, const char *path),
+	ARGS(t, id, path),
+	FIELD(s32, tid, t->tid);
+	FIELD(u64, cgroup_id, id);
+	STRING(path, path))
