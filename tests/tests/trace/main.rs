@@ -1,6 +1,7 @@
 //! The whole way: a real guest, the driver, `serve`, babeltrace2.
 
 mod calls;
+mod events;
 mod exact;
 mod hostile;
 mod life;

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::Value;
-use vhost_trace_lab::{Guest, Lab, Serve, Witness, driver_module, static_program, witness_module};
+use vhost_trace_lab::{
+    Guest, GuestBuilder, Lab, Serve, Witness, driver_module, static_program, witness_module,
+};
 
 /// Small rings, which come round several times in any test.
 pub const SMALL: &[&str] = &["--sub-size", "16K", "--num-sub", "4"];
@@ -61,17 +63,28 @@ impl Rig {
         append: &str,
         modules: &[PathBuf],
     ) -> Result<Self> {
+        Self::boot_guest(name, vcpus, serve_args, |guest| {
+            let with = |guest: GuestBuilder, module| guest.module(module);
+            modules.iter().fold(guest, with).append(append)
+        })
+    }
+
+    /// Like [`Rig::boot`], with a guest of which more is said.
+    pub fn boot_guest(
+        name: &str,
+        vcpus: u32,
+        serve_args: &[&str],
+        more: impl FnOnce(GuestBuilder) -> GuestBuilder,
+    ) -> Result<Self> {
         let lab = Lab::prepare()?;
         let serve = Serve::start(name, serve_args)?;
         let memory = Memory(PathBuf::from(format!(
             "/dev/shm/vhost-trace-{}-{name}",
             std::process::id()
         )));
-        let guest = modules
-            .iter()
-            .fold(lab.guest(name), |guest, module| guest.module(module))
+        let guest = more(lab.guest(name))
             .smp(vcpus)
-            .append(&format!("loglevel=7 {append}"))
+            .append("loglevel=7")
             .mem_path(memory.path())
             .module(driver_module(&lab.kernel)?)
             .module(witness_module(&lab.kernel)?)
