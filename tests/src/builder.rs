@@ -51,7 +51,9 @@ pub struct GuestBuilder {
     accel: Accel,
     name: String,
     smp: u32,
+    max_vcpus: Option<u32>,
     memory_mib: u32,
+    max_memory_mib: Option<u32>,
     mem_path: Option<PathBuf>,
     cpu: Option<String>,
     machine: String,
@@ -79,7 +81,9 @@ impl GuestBuilder {
             accel: lab.accel,
             name: name.to_string(),
             smp: 1,
+            max_vcpus: None,
             memory_mib: 256,
+            max_memory_mib: None,
             mem_path: None,
             cpu: None,
             machine: "q35".into(),
@@ -97,6 +101,18 @@ impl GuestBuilder {
     /// The number of vCPUs (1).
     pub fn smp(mut self, vcpus: u32) -> Self {
         self.smp = vcpus;
+        self
+    }
+
+    /// How many vCPUs there may be when more are plugged in.
+    pub fn max_vcpus(mut self, vcpus: u32) -> Self {
+        self.max_vcpus = Some(vcpus);
+        self
+    }
+
+    /// How large memory may grow when more is plugged in, in up to 4 modules.
+    pub fn max_memory_mib(mut self, mib: u32) -> Self {
+        self.max_memory_mib = Some(mib);
         self
     }
 
@@ -293,7 +309,15 @@ impl GuestBuilder {
         add(&["-machine", &format!("{},memory-backend=mem", self.machine)]);
         add(&["-accel", self.accel.qemu_arg()]);
         add(&["-cpu", self.cpu.as_deref().unwrap_or(default_cpu)]);
-        add(&["-smp", &self.smp.to_string(), "-m", &memory]);
+        let mut smp = self.smp.to_string();
+        if let Some(most) = self.max_vcpus {
+            smp.push_str(&format!(",maxcpus={most}"));
+        }
+        let mut size = memory.clone();
+        if let Some(most) = self.max_memory_mib {
+            size.push_str(&format!(",slots=4,maxmem={most}M"));
+        }
+        add(&["-smp", &smp, "-m", &size]);
         add(&["-object", &format!("{backend},size={memory},share=on")]);
         add(&["-kernel", &self.kernel.image.display().to_string()]);
         add(&[

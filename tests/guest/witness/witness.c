@@ -310,8 +310,9 @@ static int __init witness_init(void)
 	BUILD_BUG_ON(sizeof(record) != 83);
 	if (nr_cpu_ids > WITNESS_CPUS)
 		return -E2BIG;
+	/* Low memory: an offset in the file of a guest's memory is its address. */
 	witness_page = alloc_pages_exact(sizeof(*witness_page),
-					 GFP_KERNEL | __GFP_ZERO);
+					 GFP_KERNEL | GFP_DMA32 | __GFP_ZERO);
 	writers = kcalloc(nr_cpu_ids, sizeof(*writers), GFP_KERNEL);
 	if (!witness_page || !writers) {
 		err = -ENOMEM;

@@ -10,7 +10,7 @@
 
 #define WITNESS_MAGIC		0x53454e5457545456ull	/* "VTTWNTES" */
 #define WITNESS_VERSION		1
-#define WITNESS_CPUS		64
+#define WITNESS_CPUS		256
 #define WITNESS_COUNTERS	16
 
 enum witness_context {

@@ -303,7 +303,7 @@ fn is_plausible(event: &Event<'_>, seen: &mut BTreeMap<&'static str, u32>) -> Re
 #[test]
 fn events_are_those_of_the_guests_own_tracer() -> Result<()> {
     let rings = &["--sub-size", "256K", "--num-sub", "16"];
-    let mut rig = Rig::boot_guest("events", 1, rings, |guest| {
+    let mut rig = Rig::boot_with("events", rings, |guest| {
         guest
             .kernel_module("virtio_blk")
             .device_args(DISK.iter().copied())

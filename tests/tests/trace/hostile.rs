@@ -80,7 +80,8 @@ fn trace_device_behind_an_iommu_is_refused() -> Result<()> {
 
 #[test]
 fn trace_hostile_guest_harms_nobody() -> Result<()> {
-    let mut rig = Rig::boot_more("hostile", 2, SMALL, "", &[hostile_module()?])?;
+    let module = hostile_module()?;
+    let mut rig = Rig::boot_with("hostile", SMALL, |guest| guest.smp(2).module(module))?;
     let asked = try_cases(&rig, "[!w]*")?;
     assert!(asked > 100, "{asked} cases");
 

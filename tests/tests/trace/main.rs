@@ -10,6 +10,7 @@ mod overwrite;
 mod rig;
 mod rings;
 mod schema;
+mod size;
 mod stress;
 mod watch;
 mod zero_copy;

@@ -47,34 +47,14 @@ impl Rig {
     /// Starts `serve` with these arguments and boots a guest with so many
     /// vCPUs; the driver is not loaded yet.
     pub fn boot(name: &str, vcpus: u32, serve_args: &[&str]) -> Result<Self> {
-        Self::boot_with(name, vcpus, serve_args, "")
+        Self::boot_with(name, serve_args, |guest| guest.smp(vcpus))
     }
 
-    /// Like [`Rig::boot`], with more on the kernel's command line.
-    pub fn boot_with(name: &str, vcpus: u32, serve_args: &[&str], append: &str) -> Result<Self> {
-        Self::boot_more(name, vcpus, serve_args, append, &[])
-    }
-
-    /// Like [`Rig::boot_with`], with more modules at hand.
-    pub fn boot_more(
+    /// Like [`Rig::boot`], with whatever else the guest is to have.
+    pub fn boot_with(
         name: &str,
-        vcpus: u32,
         serve_args: &[&str],
-        append: &str,
-        modules: &[PathBuf],
-    ) -> Result<Self> {
-        Self::boot_guest(name, vcpus, serve_args, |guest| {
-            let with = |guest: GuestBuilder, module| guest.module(module);
-            modules.iter().fold(guest, with).append(append)
-        })
-    }
-
-    /// Like [`Rig::boot`], with a guest of which more is said.
-    pub fn boot_guest(
-        name: &str,
-        vcpus: u32,
-        serve_args: &[&str],
-        more: impl FnOnce(GuestBuilder) -> GuestBuilder,
+        describe: impl FnOnce(GuestBuilder) -> GuestBuilder,
     ) -> Result<Self> {
         let lab = Lab::prepare()?;
         let serve = Serve::start(name, serve_args)?;
@@ -82,18 +62,17 @@ impl Rig {
             "/dev/shm/vhost-trace-{}-{name}",
             std::process::id()
         )));
-        let guest = more(lab.guest(name))
-            .smp(vcpus)
+        let guest = lab
+            .guest(name)
             .append("loglevel=7")
             .mem_path(memory.path())
             .module(driver_module(&lab.kernel)?)
             .module(witness_module(&lab.kernel)?)
             .program(static_program("workload")?)
-            .device_args(serve.device_args(lab)?)
-            .boot()?;
+            .device_args(serve.device_args(lab)?);
         Ok(Self {
+            guest: describe(guest).boot()?,
             serve,
-            guest,
             memory,
         })
     }

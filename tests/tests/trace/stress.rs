@@ -35,7 +35,7 @@ fn storm(rig: &Rig, witness: &Witness) -> Result<()> {
 fn stress(name: &str, mode: &str) -> Result<()> {
     Lab::prepare()?;
     let args = [SMALL, &["--mode", mode]].concat();
-    let mut rig = Rig::boot_with(name, VCPUS, &args, NMI_EVERYWHERE)?;
+    let mut rig = Rig::boot_with(name, &args, |guest| guest.smp(VCPUS).append(NMI_EVERYWHERE))?;
     rig.load_driver()?;
     let witness = rig.load_witness("payload=24")?;
     storm(&rig, &witness)?;

@@ -52,6 +52,15 @@ fn print(out: &mut impl Write, status: &Status) -> std::io::Result<()> {
         )?,
         (None, false) => writeln!(out, "no front end is connected")?,
     }
+    if let Some(driver) = &status.driver
+        && driver.lost_no_ring > 0
+    {
+        writeln!(
+            out,
+            "lost: {} events of vCPUs without a ring (the guest's log says why)",
+            driver.lost_no_ring
+        )?;
+    }
     if !status.rules.is_empty() {
         writeln!(out, "events: {}", status.rules.join(" "))?;
     }

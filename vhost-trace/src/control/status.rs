@@ -51,4 +51,6 @@ pub struct DriverStatus {
     pub events: usize,
     /// How many of them it was asked to enable.
     pub enabled: usize,
+    /// Events of vCPUs that have no ring, as the guest counts them.
+    pub lost_no_ring: u64,
 }

@@ -14,7 +14,7 @@ use super::status::{RingStatus, StreamStatus};
 use super::streams::Totals;
 use super::tap::RingTap;
 use super::worker::Call;
-use crate::guest::sigbus;
+use crate::guest::{Area, sigbus};
 use crate::session::Ring;
 
 /// A ring that is being read.
@@ -285,6 +285,7 @@ impl DrainRing {
         }
         let ring = RingStatus {
             id: self.ring.id,
+            address: self.ring.subs.first().map_or(0, Area::gpa),
             fill: self.fill,
             capacity: self.capacity(),
             pinned: self.out,

@@ -55,6 +55,8 @@ pub struct StreamStatus {
 pub struct RingStatus {
     /// The driver's number of it.
     pub id: u32,
+    /// Where the guest has its first sub-buffer.
+    pub address: u64,
     /// Bytes in it that the guest may not use yet.
     pub fill: u64,
     /// Bytes of all its sub-buffers.

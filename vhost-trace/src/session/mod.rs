@@ -151,6 +151,7 @@ impl Session {
             vcpus: guest.driver.num_vcpus,
             events: guest.schema.len(),
             enabled: guest.enabled.len(),
+            lost_no_ring: guest.root.as_ref().map_or(0, Root::lost_no_ring),
         })
     }
 

@@ -24,6 +24,15 @@ impl Root {
             .read_obj(GuestAddress(self.page.gpa()))
             .map_err(|error| Refusal::new(Status::BadAddress, error.to_string()))
     }
+
+    /// Events of vCPUs without a ring, as the guest says now.
+    pub fn lost_no_ring(&self) -> u64 {
+        let at = std::mem::offset_of!(wire::Root, lost_no_ring);
+        // SAFETY: the page is mapped as long as the area lives and larger than
+        // the structure; it is aligned to pages and the field to 8 bytes. The
+        // guest may write it at any time, so that it is read as volatile.
+        unsafe { self.page.as_ptr().add(at).cast::<u64>().read_volatile() }
+    }
 }
 
 /// Check the page that a driver names.
