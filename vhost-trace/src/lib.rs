@@ -5,6 +5,7 @@
 //! ([`drain`]); the rest of the command line ([`cli`]) talks to it over a
 //! control socket ([`control`]). `docs/architecture.md` has the whole picture.
 
+pub mod attach;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -12,6 +13,7 @@ pub mod device;
 pub mod drain;
 pub mod guest;
 pub mod live;
+pub mod monitor;
 pub mod outbox;
 pub mod serve;
 pub mod session;

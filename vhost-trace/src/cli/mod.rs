@@ -1,5 +1,6 @@
 //! The command line.
 
+mod attach;
 mod events;
 mod list;
 mod live;
@@ -14,7 +15,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{RunDir, RunDirError, ServeArgs, ServeConfig, VmName};
 
-pub use qemu::{IdState, QemuError, id_state};
+pub use qemu::{IdState, QemuError, check_id, id_state};
 
 /// Kernel traces of virtual machines, read from memory that they share.
 #[derive(Debug, Parser)]
@@ -30,6 +31,10 @@ enum Command {
     Serve(Box<ServeArgs>),
     /// Print the arguments that give a VM in QEMU its device.
     QemuArgs(qemu_args::QemuArgs),
+    /// Give a VM that runs its device.
+    Attach(attach::AttachArgs),
+    /// Take the device from a VM that runs.
+    Detach(attach::DetachArgs),
     /// List the VMs that are served.
     List(list::ListArgs),
     /// List, enable or disable events of a VM.
@@ -79,6 +84,8 @@ impl Cli {
         match self.command {
             Command::Serve(args) => Ok(crate::serve::serve(&ServeConfig::try_from(*args)?)?),
             Command::QemuArgs(args) => args.run(),
+            Command::Attach(args) => args.run(),
+            Command::Detach(args) => args.run(),
             Command::List(args) => args.run(),
             Command::Events(args) => args.run(),
             Command::Status(args) => args.run(),

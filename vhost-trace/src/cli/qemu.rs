@@ -4,8 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The device that lets a backend be any virtio device.
-pub const DEVICE: &str = "vhost-user-test-device-pci";
+use crate::attach::device::DEVICE;
+
 /// Its name before QEMU 11, when users could not create it.
 const OLD_DEVICE: &str = "vhost-user-device-pci";
 

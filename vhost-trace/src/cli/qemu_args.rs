@@ -2,15 +2,10 @@
 
 use std::path::PathBuf;
 
-use vm_memory::ByteValued;
-
 use super::{Place, qemu};
+use crate::attach::device;
 use crate::config::{ByteSize, DEFAULT_VIRTIO_ID, VmName};
 use crate::control::{Client, Reply, Request};
-use crate::wire;
-
-/// Entries of each queue: requests come one at a time, commands by eights.
-const VQ_SIZE: u32 = 64;
 
 /// Arguments of `qemu-args`.
 #[derive(Debug, clap::Args)]
@@ -79,18 +74,8 @@ fn arguments(socket: &str, id: u32, memory: Option<ByteSize>) -> Vec<String> {
         );
         option("-machine", "memory-backend=vtrace-mem".into());
     }
-    // A comma in a value is written twice.
-    let path = socket.replace(',', ",,");
-    option("-chardev", format!("socket,id=vtrace,path={path}"));
-    let config_size = wire::Config::default().as_slice().len();
-    option(
-        "-device",
-        format!(
-            "{},chardev=vtrace,virtio-id={id},num_vqs={},vq_size={VQ_SIZE},config_size={config_size}",
-            qemu::DEVICE,
-            wire::NUM_VQS
-        ),
-    );
+    option("-chardev", device::chardev_option(socket));
+    option("-device", device::device_option(id));
     words
 }
 
@@ -106,8 +91,8 @@ mod tests {
             "-object memory-backend-memfd,id=vtrace-mem,size=1073741824,share=on \
              -machine memory-backend=vtrace-mem \
              -chardev socket,id=vtrace,path=/run/a,,b.sock \
-             -device vhost-user-test-device-pci,chardev=vtrace,virtio-id=37,num_vqs=3,vq_size=64,\
-             config_size=80"
+             -device vhost-user-test-device-pci,id=vtrace,chardev=vtrace,virtio-id=37,num_vqs=3,\
+             vq_size=64,config_size=80"
         );
         assert_eq!(arguments("/s", 37, None).len(), 4);
     }

@@ -1,0 +1,150 @@
+//! One guest under load gets its device and loses it, again and again: nothing
+//! is lost in between, and nothing stays behind.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use vhost_trace_lab::{Guest, Serve};
+
+use crate::numbers::{Numbers, assert_complete, visit_numbers};
+use crate::rig::{RINGS, TIME, Vm, serve};
+
+const CYCLES: usize = 20;
+/// Numbers that each session shall have at least.
+const EVENTS: u64 = 2000;
+/// How long QEMU and `serve` may take to close what a command had open.
+const SETTLE: Duration = Duration::from_secs(10);
+
+/// Waits until the drain has read so many events since the device came.
+pub fn wait_events(serve: &Serve, events: u64) -> Result<()> {
+    let sum = |status: &Value| -> u64 {
+        let streams = status["streams"].as_array().into_iter().flatten();
+        streams.filter_map(|s| s["events"].as_u64()).sum()
+    };
+    let before = sum(&serve.status()?);
+    serve.wait_status("events", TIME, |status| {
+        (sum(status) >= before + events).then_some(())
+    })
+}
+
+/// The traces of a VM's sessions, in order.
+pub fn sessions(trace: &Path) -> Result<Vec<PathBuf>> {
+    let mut found: Vec<_> = fs::read_dir(trace)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
+    found.sort();
+    Ok(found)
+}
+
+/// Reads one session: in each context no number is missing between the first
+/// and the last. Adds what it has to `all`.
+pub fn read_session(session: &Path, all: &mut Numbers) -> Result<()> {
+    let mut last = std::collections::BTreeMap::new();
+    let mut gap = None;
+    let (summary, numbers) = visit_numbers(session, |cpu, context, number| {
+        if let Some(before) = last.insert((cpu, context), number)
+            && number != before + 1
+        {
+            gap = gap.or(Some((cpu, context, before, number)));
+        }
+    })?;
+    ensure!(
+        gap.is_none() && summary.discarded == 0,
+        "{session:?}: a gap (vCPU, context, numbers): {gap:?}, {} lost",
+        summary.discarded
+    );
+    ensure!(!numbers.is_empty(), "{session:?} has no numbers");
+    for (place, seen) in numbers {
+        let sum = all.entry(place).or_default();
+        sum.count += seen.count;
+        sum.last = sum.last.max(seen.last);
+    }
+    Ok(())
+}
+
+/// What must be the same before the device came and after it went.
+#[derive(Debug, PartialEq, Eq)]
+struct Footprint {
+    qemu_files: usize,
+    qemu_threads: usize,
+    serve_files: usize,
+    serve_threads: usize,
+    /// Modules of the guest: sizes and references.
+    modules: String,
+    /// PCI and virtio devices of the guest.
+    devices: String,
+}
+
+impl Footprint {
+    fn of(guest: &Guest, serve: &Serve) -> Result<Self> {
+        let count = |pid: u32, what: &str| -> Result<usize> {
+            Ok(fs::read_dir(format!("/proc/{pid}/{what}"))?.count())
+        };
+        let qemu = guest.pid().context("QEMU has ended")?;
+        Ok(Self {
+            qemu_files: count(qemu, "fd")?,
+            qemu_threads: count(qemu, "task")?,
+            serve_files: count(serve.pid(), "fd")?,
+            serve_threads: count(serve.pid(), "task")?,
+            modules: guest.sh("cut -d' ' -f1-4 /proc/modules")?,
+            devices: guest.sh("ls /sys/bus/pci/devices /sys/bus/virtio/devices")?,
+        })
+    }
+
+    /// Waits until it is the same again: QEMU and `serve` close the sockets of
+    /// a command when that has ended.
+    fn wait(&self, guest: &Guest, serve: &Serve) -> Result<()> {
+        let deadline = Instant::now() + SETTLE;
+        loop {
+            let now = Self::of(guest, serve)?;
+            if now == *self {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "before {self:?}, now {now:?}");
+        }
+    }
+}
+
+/// Memory in KiB that the guest has in use beside its caches: free pages, and
+/// what its allocators hold.
+fn free_memory(guest: &Guest) -> Result<i64> {
+    let free = "echo 3 >/proc/sys/vm/drop_caches; awk '/MemFree/ {print $2}' /proc/meminfo";
+    Ok(guest.sh(free)?.parse()?)
+}
+
+#[test]
+fn attach_twenty_times_leaves_nothing_behind() -> Result<()> {
+    let mut serve = serve(RINGS)?;
+    let vm = Vm::boot("attach-cycles")?;
+    vm.load_driver()?;
+    let witness = vm.load_witness()?;
+    serve.vm(&["events", "--enable", "sched_switch"])?;
+    let footprint = Footprint::of(&vm.guest, &serve)?;
+    let mut free = Vec::new();
+    for cycle in 1..=CYCLES {
+        vm.attach(&serve)?;
+        wait_events(&serve, EVENTS)?;
+        vm.detach(&serve)?;
+        footprint
+            .wait(&vm.guest, &serve)
+            .with_context(|| format!("after cycle {cycle}"))?;
+        free.push(free_memory(&vm.guest)?);
+    }
+    println!("the guest's free memory after each cycle, KiB: {free:?}");
+    vm.run_witness(false)?;
+    let cpus = witness.read()?;
+    ensure!(vm.guest.boots() == 1, "the guest has restarted");
+    vm.guest.quit()?;
+    serve.terminate()?;
+    let sessions = sessions(&serve.trace())?;
+    assert_eq!(sessions.len(), CYCLES);
+    let mut all = Numbers::new();
+    for session in &sessions {
+        read_session(session, &mut all)?;
+    }
+    assert_complete(&all, &cpus);
+    Ok(())
+}
