@@ -6,6 +6,7 @@
 //! control socket ([`control`]). `docs/architecture.md` has the whole picture.
 
 pub mod attach;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -1,7 +1,11 @@
 //! The device of a guest that runs: plugged in, looked at, and unplugged.
 
 mod cycles;
+mod dead_serve;
+mod guest_side;
 #[path = "../trace/numbers.rs"]
 #[allow(dead_code, reason = "the tests of traces use the rest")]
 mod numbers;
+mod refusals;
+mod report;
 mod rig;

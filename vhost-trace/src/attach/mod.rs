@@ -52,11 +52,12 @@ pub enum AttachError {
          detach it there first"
     )]
     ServesAnother,
-    /// The device is there, and must not be touched.
+    /// The device is there, and dead.
     #[error(
-        "{0}; QEMU 11.1 aborts, and the VM with it, when the configuration space of a device \
-         without its backend is read, which unplugging may cause: leave the device and the driver \
-         alone until the VM is started again, or take the risk with --force"
+        "the device has no backend any more ({0}); QEMU 11.1 aborts, and the VM with it, when a \
+         driver is loaded or bound to such a device. One whose driver was loaded when its serve \
+         ended can be unplugged with --force, in some ten seconds; else leave it alone until the \
+         VM is started again"
     )]
     BackendGone(String),
     /// It is where no device can leave.

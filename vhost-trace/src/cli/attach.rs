@@ -32,7 +32,7 @@ pub struct DetachArgs {
     /// How long to wait for the guest to let go of the device.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     wait: u64,
-    /// Also where its serve is gone, though QEMU may abort.
+    /// Also where its serve is gone: safe only if the guest's driver was loaded then.
     #[arg(long)]
     force: bool,
 }
@@ -54,7 +54,9 @@ impl AttachArgs {
             ),
             None => println!(
                 "driver: has not said hello in {} s; in the guest: modprobe virtio_trace (the \
-                 device stays attached)",
+                 device stays attached). Do not end the serve before that, or detach first: QEMU \
+                 11.1 aborts, with the VM, when the backend of a device that no driver uses goes \
+                 away",
                 self.wait
             ),
         }

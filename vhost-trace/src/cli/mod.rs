@@ -1,6 +1,7 @@
 //! The command line.
 
 mod attach;
+mod check;
 mod events;
 mod list;
 mod live;
@@ -35,6 +36,8 @@ enum Command {
     Attach(attach::AttachArgs),
     /// Take the device from a VM that runs.
     Detach(attach::DetachArgs),
+    /// Say what keeps a VM from being traced, and what to do about it.
+    Check(check::CheckArgs),
     /// List the VMs that are served.
     List(list::ListArgs),
     /// List, enable or disable events of a VM.
@@ -86,6 +89,7 @@ impl Cli {
             Command::QemuArgs(args) => args.run(),
             Command::Attach(args) => args.run(),
             Command::Detach(args) => args.run(),
+            Command::Check(args) => args.run(),
             Command::List(args) => args.run(),
             Command::Events(args) => args.run(),
             Command::Status(args) => args.run(),

@@ -90,6 +90,11 @@ impl RunDir {
         Ok(())
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// Where a VM's control socket is.
     pub fn control(&self, vm: &VmName) -> PathBuf {
         self.0.join(format!("{vm}{CONTROL}"))

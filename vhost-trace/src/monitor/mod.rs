@@ -17,9 +17,9 @@ use virsh::Virsh;
 /// How often QEMU is asked where it cannot tell.
 const POLL: Duration = Duration::from_millis(200);
 
-/// Which monitor.
+/// Which monitor: one of them, or none.
 #[derive(Clone, Debug, clap::Args)]
-#[group(id = "monitor", required = true, multiple = false)]
+#[group(id = "monitor", multiple = false)]
 pub struct MonitorArgs {
     /// QMP socket of the VM's QEMU (-qmp unix:SOCKET,server=on,wait=off).
     #[arg(long, value_name = "SOCKET")]
@@ -42,6 +42,9 @@ enum Transport {
 /// A QEMU that cannot be asked, or that says no.
 #[derive(Debug, thiserror::Error)]
 pub enum MonitorError {
+    /// None was named.
+    #[error("say which QEMU: --qmp SOCKET or --libvirt DOMAIN")]
+    Unnamed,
     /// Nobody is there.
     #[error(
         "QMP socket {}: {source}; is it the socket of a QEMU that runs, and may you use it?",
@@ -87,11 +90,10 @@ pub enum MonitorError {
     },
 }
 
-impl MonitorError {
-    /// Whether QEMU answered, and what it was asked for is not there.
-    pub fn is_missing(&self) -> bool {
-        matches!(self, MonitorError::Refused { class, description, .. }
-            if class == "DeviceNotFound" || description.contains("not found"))
+impl MonitorArgs {
+    /// Whether one was named.
+    pub fn is_some(&self) -> bool {
+        self.qmp.is_some() || self.libvirt.is_some()
     }
 }
 
@@ -100,7 +102,8 @@ impl Monitor {
     pub fn connect(args: &MonitorArgs) -> Result<Monitor, MonitorError> {
         Ok(Monitor(match (&args.qmp, &args.libvirt) {
             (Some(path), _) => Transport::Socket(Socket::connect(path)?),
-            (None, domain) => Transport::Virsh(Virsh::new(domain.as_deref().unwrap_or_default())?),
+            (None, Some(domain)) => Transport::Virsh(Virsh::new(domain)?),
+            (None, None) => return Err(MonitorError::Unnamed),
         }))
     }
 

@@ -77,8 +77,10 @@ pub fn serve(config: &ServeConfig) -> Result<(), ServeError> {
     let front_end = FrontEnd::start(vm.clone(), &socket).map_err(io("serve front ends"))?;
 
     let ending = Arc::new(AtomicBool::new(false));
+    // For clients in other folders, and for QEMU.
+    let socket_path = std::path::absolute(&config.socket_path).map_err(io("find the socket"))?;
     let facts = Facts {
-        socket: config.socket_path.display().to_string(),
+        socket: socket_path.display().to_string(),
         virtio_id: config.virtio_id,
         started: Instant::now(),
     };
