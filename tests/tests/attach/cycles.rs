@@ -14,7 +14,7 @@ use crate::rig::{RINGS, TIME, Vm, serve};
 
 const CYCLES: usize = 20;
 /// Numbers that each session shall have at least.
-const EVENTS: u64 = 2000;
+const EVENTS: u64 = 1000;
 /// How long QEMU and `serve` may take to close what a command had open.
 const SETTLE: Duration = Duration::from_secs(10);
 

@@ -11,7 +11,9 @@ use crate::rig::{PORT, RINGS, TIME, Vm, serve};
 fn attach_check_knows_the_guest() -> Result<()> {
     let serve = serve(RINGS)?;
     let args = [&PORT[..], &["-device", "pvpanic", "-action", "panic=pause"]].concat();
-    let vm = Vm::start("attach-guest", &args, true, |guest| guest)?;
+    let vm = Vm::start("attach-guest", &args, true, |guest| {
+        guest.kernel_module("pvpanic-mmio")
+    })?;
     let report = Report::of(&serve, &vm)?;
     report.assert("device", "fail", &["not attached", "vhost-trace attach"])?;
     report.assert("slot", "ok", &["port0"])?;
@@ -32,6 +34,7 @@ fn attach_check_knows_the_guest() -> Result<()> {
     ensure!(why.contains("attached already"), "{why}");
 
     vm.guest.stop()?;
+    vm.guest.wait_event("STOP", TIME)?;
     let why = vm.refusal(&serve, &["detach"])?;
     ensure!(why.contains("does not run (paused)"), "{why}");
     vm.guest.cont()?;
@@ -51,7 +54,6 @@ fn attach_check_knows_the_guest() -> Result<()> {
     Report::of(&serve, &vm)?.assert_failed(&["driver"])?;
 
     vm.guest.spawn("echo c >/proc/sysrq-trigger")?;
-    vm.guest.wait_event("STOP", TIME)?;
     vm.guest.wait_event("STOP", TIME)?;
     let report = Report::of(&serve, &vm)?;
     report.assert(

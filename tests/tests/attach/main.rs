@@ -3,6 +3,7 @@
 mod cycles;
 mod dead_serve;
 mod guest_side;
+mod migration;
 #[path = "../trace/numbers.rs"]
 #[allow(dead_code, reason = "the tests of traces use the rest")]
 mod numbers;

@@ -4,13 +4,13 @@
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use vhost_trace_lab::{Guest, Serve};
+use vhost_trace_lab::Serve;
 
 use crate::report::Report;
 use crate::rig::{PORT, RINGS, Vm, serve};
