@@ -33,6 +33,10 @@ fn attach_check_knows_the_guest() -> Result<()> {
     let why = vm.refusal(&serve, &["attach"])?;
     ensure!(why.contains("attached already"), "{why}");
 
+    let output = serve.command(&["stop", "vm"])?.output()?;
+    let why = String::from_utf8(output.stderr)?;
+    ensure!(why.contains("QEMU 11.1 would abort"), "{why}");
+
     vm.guest.stop()?;
     vm.guest.wait_event("STOP", TIME)?;
     let why = vm.refusal(&serve, &["detach"])?;
