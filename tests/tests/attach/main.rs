@@ -10,3 +10,4 @@ mod numbers;
 mod refusals;
 mod report;
 mod rig;
+mod virsh;

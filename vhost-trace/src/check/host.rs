@@ -161,6 +161,7 @@ mod tests {
     fn check_run_dirs_and_sockets_are_judged() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path();
+        fs::set_permissions(path, Permissions::from_mode(0o700)).unwrap();
         assert!(judge_run_dir(path).is_ok());
         fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
         let why = |judgement: Judgement| judgement.unwrap_err().to_string();

@@ -11,14 +11,14 @@ use super::MonitorError;
 /// A domain of libvirt.
 #[derive(Debug)]
 pub(super) struct Virsh {
-    program: &'static str,
+    program: String,
     domain: String,
 }
 
 impl Virsh {
     pub(super) fn new(domain: &str) -> Result<Virsh, MonitorError> {
         let virsh = Virsh {
-            program: "virsh",
+            program: "virsh".into(),
             domain: domain.to_owned(),
         };
         // virsh would take it for an option.
@@ -34,7 +34,7 @@ impl Virsh {
 
     /// Have libvirt ask, and return QEMU's whole answer.
     pub(super) fn ask(&self, request: &Value) -> Result<Value, MonitorError> {
-        let output = Command::new(self.program)
+        let output = Command::new(&self.program)
             .args(["--quiet", "qemu-monitor-command", &self.domain])
             .arg(request.to_string())
             .stdin(Stdio::null())
@@ -55,5 +55,33 @@ impl Virsh {
             what: self.name(),
             why,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// What a `virsh` that does this makes of a command.
+    fn virsh(script: &str) -> Result<Value, MonitorError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("virsh");
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        let mut virsh = Virsh::new("web1")?;
+        virsh.program = path.to_str().unwrap().into();
+        virsh.ask(&json!({ "execute": "x" }))
+    }
+
+    #[test]
+    fn monitor_of_libvirt_answers_or_says_why_not() {
+        let reply = virsh(r#"printf '{"return": "%s"}' "$2 $3""#).unwrap();
+        assert_eq!(reply["return"], "qemu-monitor-command web1");
+        let why = virsh(r"printf 'error: \033[2J no domain' >&2; exit 1").unwrap_err();
+        assert!(why.to_string().contains(r"\x1b[2J no domain"), "{why}");
+        assert!(Virsh::new("--help").is_err());
     }
 }
