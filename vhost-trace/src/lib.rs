@@ -12,6 +12,7 @@ pub mod config;
 pub mod control;
 pub mod device;
 pub mod drain;
+pub mod driver;
 pub mod guest;
 pub mod live;
 pub mod monitor;

@@ -2,6 +2,7 @@
 
 mod attach;
 mod check;
+mod driver;
 mod events;
 mod list;
 mod live;
@@ -38,6 +39,8 @@ enum Command {
     Detach(attach::DetachArgs),
     /// Say what keeps a VM from being traced, and what to do about it.
     Check(check::CheckArgs),
+    /// Bring the driver into a guest.
+    Driver(driver::DriverArgs),
     /// List the VMs that are served.
     List(list::ListArgs),
     /// List, enable or disable events of a VM.
@@ -90,6 +93,7 @@ impl Cli {
             Command::Attach(args) => args.run(),
             Command::Detach(args) => args.run(),
             Command::Check(args) => args.run(),
+            Command::Driver(args) => args.run(),
             Command::List(args) => args.run(),
             Command::Events(args) => args.run(),
             Command::Status(args) => args.run(),
