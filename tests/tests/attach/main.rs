@@ -2,6 +2,7 @@
 
 mod cycles;
 mod dead_serve;
+mod driver;
 mod guest_side;
 mod migration;
 #[path = "../trace/numbers.rs"]

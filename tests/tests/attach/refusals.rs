@@ -10,7 +10,7 @@ use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use vhost_trace_lab::Serve;
+use vhost_trace_lab::{Lab, Serve};
 
 use crate::report::Report;
 use crate::rig::{PORT, RINGS, Vm, serve};
@@ -78,6 +78,23 @@ fn attach_refuses_a_machine_without_a_slot() -> Result<()> {
     serve.wait_status("no front end", crate::rig::TIME, |status| {
         (status["front_end"] == false).then_some(())
     })
+}
+
+/// On q35's root bus; without an id, as anybody may have written it.
+#[test]
+fn attach_cannot_be_undone_on_a_bus_without_hot_plug() -> Result<()> {
+    let serve = serve(RINGS)?;
+    let args = serve.device_args(Lab::prepare()?)?.join(" ");
+    let args = args.replace("id=vtrace,chardev=vtrace,", "chardev=vtrace,");
+    let args: Vec<&str> = args.split(' ').collect();
+    let vm = halted("attach-fixed", &args)?;
+    vm.guest.cont()?;
+    let report = Report::of(&serve, &vm)?;
+    report.assert("device", "ok", &["/machine/peripheral-anon/device["])?;
+    report.assert_failed(&["driver"])?;
+    let why = vm.refusal(&serve, &["detach"])?;
+    assert_contains(&why, &["device_del", "stays until the VM ends"]);
+    Ok(())
 }
 
 #[test]
