@@ -33,7 +33,7 @@ struct vtrace_ring_memory {
 static size_t control_bytes(u32 nsub)
 {
 	return 2 * VTRACE_PAGE +
-	       PAGE_ALIGN(struct_size_t(struct vtrace_ring_guest, sub, nsub));
+	       PAGE_ALIGN(struct_size((struct vtrace_ring_guest *)NULL, sub, nsub));
 }
 
 /* The device does not know this memory, or has been reset. */

@@ -72,30 +72,34 @@ fn attach_driver_package_builds_with_dkms() -> Result<()> {
     let out = target_dir().join("lab/driver-deb");
     let (done, package, why) = driver(&["deb", "--out", utf8(&out)?])?;
     ensure!(done, "{why}");
-    let hook = |command: String| format!("--customize-hook={command}");
+    // With `set -x` their commands are told apart in what they say.
+    let hook = |command: &str| format!("--customize-hook=set -ex; {command}");
+    let in_root = |command: &str| hook(&format!("chroot \"$1\" sh -c '{command}'"));
     let output = Command::new("mmdebstrap")
         .args(["--quiet", "--variant=apt"])
         .arg("--include=dkms,linux-headers-amd64")
-        .arg(hook(format!("copy-in {} /var/tmp", package.trim())))
-        .arg(hook(
-            "chroot \"$1\" sh -c 'apt-get install -y /var/tmp/virtio-trace-dkms_*.deb'".into(),
+        .arg(format!(
+            "--customize-hook=copy-in {} /var/tmp",
+            package.trim()
         ))
-        .arg(hook(
-            "chroot \"$1\" sh -c 'modinfo -F alias /lib/modules/*/updates/dkms/virtio_trace.ko'"
-                .into(),
+        .arg(in_root(
+            "apt-get install -y /var/tmp/virtio-trace-dkms_*.deb",
         ))
-        .arg(hook(
-            "chroot \"$1\" apt-get purge -y virtio-trace-dkms".into(),
+        .arg(in_root(
+            "cat /var/lib/dkms/virtio-trace/*/build/make.log || :",
         ))
-        .arg(hook(
-            "find \"$1/lib/modules\" \"$1/usr/src\" -name 'virtio*trace*' -printf 'LEFT %p\\n'"
-                .into(),
+        .arg(in_root(
+            "modinfo /lib/modules/*/updates/dkms/virtio_trace.ko",
         ))
-        .args(["bookworm", "-"])
-        .stdout(fs::File::create(out.join("root.tar"))?)
+        .arg(in_root("apt-get purge -y virtio-trace-dkms"))
+        .arg(in_root("! ls /lib/modules/*/updates/dkms/virtio_trace.ko"))
+        .arg(in_root("! ls -d /usr/src/virtio-trace-*"))
+        .args(["bookworm", "/dev/null"])
         .output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
+    let said = [&output.stdout[..], &output.stderr[..]].concat();
+    let said = String::from_utf8_lossy(&said);
     ensure!(output.status.success(), "{said}");
+    ensure!(said.contains("virtio:d00000025v"), "{said}");
     fs::remove_dir_all(&out)?;
     Ok(())
 }
