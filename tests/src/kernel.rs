@@ -120,10 +120,16 @@ fn modules_dir(files: &Path, release: &str) -> PathBuf {
 }
 
 impl Kernel {
-    /// A make that builds the module in `build` for this kernel.
-    pub(crate) fn make(&self, build: &Path) -> Result<Command> {
-        let source = format!("linux-headers-{}", self.release);
-        Ok(Toolchain::prepare(&self.suite)?.make(&self.headers, &source, build))
+    /// Where the headers are for a command of [`Kernel::builder`].
+    pub fn headers_dir(&self) -> String {
+        format!("/usr/src/linux-headers-{}", self.release)
+    }
+
+    /// What executes its further arguments as a command where modules are built
+    /// for this kernel: with its own compiler, and `build` at
+    /// [`crate::BUILD_DIR`].
+    pub fn builder(&self, build: &Path) -> Result<Command> {
+        Ok(Toolchain::prepare(&self.suite)?.enter(&self.headers, build))
     }
 
     /// The file of the kernel's own module `name` (dashes and underscores are

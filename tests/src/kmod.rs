@@ -80,8 +80,10 @@ impl ModuleBuild {
         for (index, symvers) in self.symbols.iter().enumerate() {
             files.insert(symbols_name(index).into(), read(symvers)?);
         }
-        let mut make = kernel.make(out_dir)?;
-        make.arg("KCFLAGS=-Werror")
+        let mut make = kernel.builder(out_dir)?;
+        make.args(["make", "-C", &kernel.headers_dir()])
+            .arg(format!("M={BUILD_DIR}"))
+            .arg("KCFLAGS=-Werror")
             .arg(format!(
                 "-j{}",
                 std::thread::available_parallelism().map_or(1, |n| n.get())

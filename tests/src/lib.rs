@@ -53,5 +53,6 @@ pub use lab::{Lab, full_tier};
 pub use program::{compile_c, static_program};
 pub use qemu::Qemu;
 pub use serve::{Serve, prebuild_vhost_trace, vhost_trace};
+pub use suite::debian_12;
 pub use toolchain::BUILD_DIR;
 pub use witness::{Counts, Cpu, Witness, driver_module, witness_module};

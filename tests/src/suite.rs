@@ -34,6 +34,11 @@ pub(crate) const TRIXIE: Suite = Suite {
     compiler: "gcc-14",
 };
 
+/// Debian 12's lines of a sources.list, from this machine's mirror.
+pub fn debian_12() -> Result<Vec<String>> {
+    BOOKWORM.sources()
+}
+
 impl Suite {
     /// Its lines of a sources.list.
     pub(crate) fn sources(&self) -> Result<Vec<String>> {

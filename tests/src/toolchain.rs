@@ -32,7 +32,7 @@ const PACKAGES: &[&str] = &[
 pub const BUILD_DIR: &str = "/build";
 
 /// The kernel's headers, over the compiler, over which the sources are mounted;
-/// in a mount namespace that ends with make.
+/// in a mount namespace that ends with the command.
 const ENTER: &str = "set -e
 root=$1 headers=$2 build=$3
 shift 3
@@ -41,7 +41,7 @@ mount --bind \"$build\" \"$root/build\"
 mount --rbind /dev \"$root/dev\"
 mount -t proc proc \"$root/proc\"
 mount -t tmpfs tmpfs \"$root/tmp\"
-exec chroot \"$root\" /usr/bin/make \"$@\"
+exec chroot \"$root\" \"$@\"
 ";
 
 /// A root folder with a compiler.
@@ -70,21 +70,17 @@ impl Toolchain {
         Ok(Self { root })
     }
 
-    /// A make for the kernel with `headers`, below which is `usr/src/SOURCE`,
-    /// that builds the module in `build`.
-    pub(crate) fn make(&self, headers: &Path, source: &str, build: &Path) -> Command {
-        let mut make = command("unshare");
-        make.args(["--mount", "--", "/bin/sh", "-c", ENTER, "sh"])
+    /// What executes its further arguments as a command in this root, with a
+    /// kernel's `headers` at their place and `build` at [`BUILD_DIR`].
+    pub(crate) fn enter(&self, headers: &Path, build: &Path) -> Command {
+        let mut inside = command("unshare");
+        inside
+            .args(["--mount", "--", "/bin/sh", "-c", ENTER, "sh"])
             .args([&self.root, headers, build])
-            .args([
-                "-C",
-                &format!("/usr/src/{source}"),
-                &format!("M={BUILD_DIR}"),
-            ])
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("LC_ALL", "C.UTF-8");
-        make
+        inside
     }
 }
 

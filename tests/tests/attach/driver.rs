@@ -5,7 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use vhost_trace_lab::{Lab, full_tier, install_packages, target_dir, vhost_trace};
+use vhost_trace_lab::{
+    BUILD_DIR, Lab, debian_12, full_tier, install_packages, target_dir, vhost_trace,
+};
 
 /// Runs `driver` with these words and no libguestfs; whether it succeeded, and
 /// what it says.
@@ -30,17 +32,27 @@ fn utf8(path: &Path) -> Result<&str> {
 fn attach_driver_is_built_for_a_kernel() -> Result<()> {
     let lab = Lab::prepare()?;
     let out = target_dir().join("lab/driver-build");
+    fs::create_dir_all(&out)?;
     let out = utf8(&out)?;
     let (done, _, why) = driver(&["build", "--headers", "/proc", "--out", out])?;
     ensure!(
         !done && why.contains("no build folder of a kernel"),
         "{why}"
     );
-    let headers = utf8(&lab.kernel.headers_dir)?;
-    let (done, module, why) = driver(&["build", "--headers", headers, "--out", out])?;
-    ensure!(done, "{why}");
+    // Where that kernel's modules can be built.
+    fs::copy(vhost_trace()?, format!("{out}/vhost-trace"))?;
+    let built = lab
+        .kernel
+        .builder(Path::new(out))?
+        .arg(format!("{BUILD_DIR}/vhost-trace"))
+        .args(["driver", "build", "--headers", &lab.kernel.headers_dir()])
+        .args(["--out", BUILD_DIR])
+        .output()?;
+    ensure!(built.status.success(), "{built:?}");
+    let said = String::from_utf8(built.stdout)?;
+    assert_eq!(said.trim(), format!("{BUILD_DIR}/virtio_trace.ko"));
 
-    let module = module.trim();
+    let module = &format!("{out}/virtio_trace.ko");
     let image = format!("{out}/image with a space");
     fs::write(&image, "")?;
     let output = Command::new(vhost_trace()?)
@@ -95,6 +107,7 @@ fn attach_driver_package_builds_with_dkms() -> Result<()> {
         .arg(in_root("! ls /lib/modules/*/updates/dkms/virtio_trace.ko"))
         .arg(in_root("! ls -d /usr/src/virtio-trace-*"))
         .args(["bookworm", "/dev/null"])
+        .args(debian_12()?)
         .output()?;
     let said = [&output.stdout[..], &output.stderr[..]].concat();
     let said = String::from_utf8_lossy(&said);

@@ -269,19 +269,20 @@ fn is_plausible(event: &Event<'_>, seen: &mut BTreeMap<&'static str, u32>) -> Re
             }
         }
         "block_rq_complete" => ensure!(int("error")? == 0, "{event:?}"),
-        "net_dev_queue" | "net_if_rx" if event.text("name") == Some("\"lo\"") => {
-            if event.fields.contains("network_header_type = ( \"_ipv4\"") {
-                saw("IPv4 packets");
-            }
+        "net_dev_queue" | "net_if_rx"
+            if event.text("name") == Some("\"lo\"")
+                && event.fields.contains("network_header_type = ( \"_ipv4\"") =>
+        {
+            saw("IPv4 packets");
         }
         "irq_handler_entry" if event.fields.contains("virtio") => saw("virtio interrupts"),
         "oom_mark_victim" if event.text("comm") == Some("\"dd\"") => saw("victims"),
-        "lttng_statedump_file_descriptor" => {
-            if event.text("filename") == Some("\"/dev/zero\"") && int("fd")? == 9 {
-                // O_LARGEFILE and FMODE_READ of a 64-bit open for reading.
-                ensure!(int("fmode")? & 1 != 0, "{event:?}");
-                saw("open files");
-            }
+        "lttng_statedump_file_descriptor"
+            if event.text("filename") == Some("\"/dev/zero\"") && event.int("fd") == Some(9) =>
+        {
+            // O_LARGEFILE and FMODE_READ of a 64-bit open for reading.
+            ensure!(int("fmode")? & 1 != 0, "{event:?}");
+            saw("open files");
         }
         "lttng_statedump_interrupt" if event.fields.contains("virtio") => saw("interrupts"),
         "lttng_statedump_block_device" if event.text("diskname") == Some("\"vda\"") => {
