@@ -8,7 +8,7 @@ TRACEPOINT(irq_handler_entry, irq_handler_entry,
 	PROTO(int irq, struct irqaction *action),
 	ARGS(irq, action),
 	FIELD(s32, irq, irq);
-	STRING(name, action->name))
+	STRING(name, action->name ?: ""))
 
 TRACEPOINT(irq_handler_exit, irq_handler_exit,
 	PROTO(int irq, struct irqaction *action, int ret),

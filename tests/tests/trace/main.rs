@@ -11,6 +11,7 @@ mod rig;
 mod rings;
 mod schema;
 mod size;
+mod state;
 mod stress;
 mod watch;
 mod zero_copy;
