@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 
 use crate::numbers::account;
-use crate::rig::{Rig, TIME};
+use crate::rig::{Rig, TIME, TINY};
 use crate::state::{self, Dump};
 use vhost_trace_lab::{Event, read_trace};
 
@@ -375,6 +375,44 @@ fn events_are_those_of_the_guests_own_tracer() -> Result<()> {
         "victims",
     ] {
         assert!(seen.contains_key(what), "no {what}: {seen:?}");
+    }
+    Ok(())
+}
+
+/// Everything at once through rings too small for it, while handlers come and
+/// go and the driver is taken out; nothing is asked of the rings but that what
+/// they hold can be read.
+#[test]
+fn events_may_all_be_enabled_when_the_driver_is_removed() -> Result<()> {
+    let mut rig = Rig::boot_guest("events-all", 2, TINY, |guest| {
+        guest
+            .kernel_module("virtio_blk")
+            .device_args(DISK.iter().copied())
+    })?;
+    rig.guest
+        .sh("ip link set lo up; mkdir /sys/fs/cgroup/small")?;
+    let work = rig
+        .guest
+        .spawn(&format!("until [ -e /tmp/end ]; do {WORK}\n done"))?;
+    for _ in 0..3 {
+        rig.load_driver()?;
+        rig.enable("*")?;
+        rig.serve.vm(&["events", "--disable", "timer_*,irq_*"])?;
+        rig.enable("*")?;
+        rig.guest
+            .sh_within("workload fork 20; rmmod virtio_trace", TIME)?;
+    }
+    rig.guest.sh("touch /tmp/end")?;
+    work.wait(TIME)?;
+    let console = rig.guest.console();
+    rig.finish()?;
+    for complaint in ["BUG:", "WARNING:", "Oops", "RIP:"] {
+        ensure!(!console.contains(complaint), "{complaint} in {console}");
+    }
+    let summary = read_trace(&rig.serve.trace(), |_| Ok(()))?;
+    println!("{} events, {} lost", summary.events(), summary.discarded);
+    for name in ["irq_softirq_entry", "timer_start", "kmem_mm_page_alloc"] {
+        assert!(summary.count(name) > 0, "no {name}");
     }
     Ok(())
 }
