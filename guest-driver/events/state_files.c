@@ -14,6 +14,7 @@
 
 struct vtrace_file_state {
 	u64 table;
+	s32 pid;
 	s32 fd;
 	u32 flags;
 	u32 mode;
@@ -27,6 +28,7 @@ struct vtrace_file_state {
 
 struct batch {
 	struct files_struct *files;
+	s32 pid;
 	char *path;
 	unsigned int last;
 };
@@ -37,6 +39,7 @@ static int dump_file(const void *data, struct file *file, unsigned int fd)
 	const struct batch *batch = data;
 	struct vtrace_file_state f = {
 		.table = (unsigned long)batch->files,
+		.pid = batch->pid,
 		.fd = fd,
 		/* Not those that the kernel has for itself. */
 		.flags = file->f_flags & VALID_OPEN_FLAGS,
@@ -54,7 +57,7 @@ static int dump_file(const void *data, struct file *file, unsigned int fd)
 /* Of a task that the caller holds. */
 void vtrace_dump_files(struct task_struct *p, char *path)
 {
-	struct batch batch = { .path = path };
+	struct batch batch = { .pid = p->tgid, .path = path };
 	int next = 0;
 
 	do {

@@ -11,4 +11,6 @@ STATE(lttng_statedump_file_descriptor,
 	FIELD(s32, fd, f->fd);
 	OCT(u32, flags, f->flags);
 	HEX(u32, fmode, f->mode);
-	STRING(filename, name))
+	STRING(filename, name);
+	/* LTTng had it before it had tables; lttng-analyses asks for it. */
+	FIELD(s32, pid, f->pid))

@@ -33,6 +33,8 @@ const SUBSYSTEMS: &[&str] = &[
 /// Packets: LTTng's headers of one are a variant, of structures with bit
 /// fields, which schema records have not; ours end before them.
 ///
+/// Open files: ours end with the process, as LTTng's once did.
+///
 /// Poll flags: LTTng has a structure of single bits, which schema records
 /// have not; ours is the same byte as one integer. Most of these also have a
 /// field between a sequence's length and the sequence, ours before both.
@@ -44,6 +46,7 @@ const OTHERWISE: &[&str] = &[
     "compat_syscall_exit_epoll_wait",
     "compat_syscall_exit_poll",
     "compat_syscall_exit_ppoll",
+    "lttng_statedump_file_descriptor",
     "net_dev_queue",
     "net_if_receive_skb",
     "net_if_rx",

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use vhost_trace_lab::{Event, Guest};
 
 /// What a guest begins with.
@@ -96,6 +96,7 @@ impl Dump {
                 self.table = Some(int("file_table_address")?);
             }
             "lttng_statedump_file_descriptor" if self.table == Some(int("file_table_address")?) => {
+                ensure!(int("pid")? == self.tid, "{event:?}");
                 state.files.insert(int("fd")?, text("filename")?);
             }
             "lttng_statedump_process_cgroup" if int("tid")? == self.tid => {
