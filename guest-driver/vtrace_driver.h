@@ -7,6 +7,7 @@
 #include <linux/cpuhotplug.h>
 #include <linux/device.h>
 #include <linux/mutex.h>
+#include <linux/notifier.h>
 #include <linux/virtio.h>
 #include <linux/workqueue.h>
 
@@ -33,6 +34,7 @@ struct vtrace_device {
 	bool said_hello;
 	bool running;			/* a lost device is to be reported */
 	struct work_struct lost_work;
+	struct notifier_block reboot;
 
 	struct mutex control;
 	struct completion answered;

@@ -7,6 +7,7 @@
 #include <linux/cc_platform.h>
 #include <linux/log2.h>
 #include <linux/module.h>
+#include <linux/reboot.h>
 #include <linux/slab.h>
 #include <linux/virtio_config.h>
 
@@ -124,6 +125,17 @@ static void release(struct vtrace_device *dev)
 	atomic_set(&devices, 0);
 }
 
+/*
+ * kexec starts the next kernel without a reset of the device, which would
+ * write the words that it has in rings into whatever is there by then.
+ */
+static int shut_down(struct notifier_block *reboot, unsigned long action,
+		     void *data)
+{
+	vtrace_session_stop(container_of(reboot, struct vtrace_device, reboot));
+	return NOTIFY_DONE;
+}
+
 static int probe(struct virtio_device *vdev)
 {
 	struct vtrace_device *dev;
@@ -150,15 +162,22 @@ static int probe(struct virtio_device *vdev)
 		err = vtrace_rings_init(dev);
 	if (!err)
 		err = vtrace_session_start(dev);
-	if (err)
+	if (err) {
 		release(dev);
-	return err;
+		return err;
+	}
+	dev->reboot.notifier_call = shut_down;
+	/* What the others do is traced. */
+	dev->reboot.priority = INT_MIN;
+	register_reboot_notifier(&dev->reboot);
+	return 0;
 }
 
 static void remove(struct virtio_device *vdev)
 {
 	struct vtrace_device *dev = vdev->priv;
 
+	unregister_reboot_notifier(&dev->reboot);
 	vtrace_session_stop(dev);
 	release(dev);
 }

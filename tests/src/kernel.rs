@@ -20,6 +20,8 @@ pub struct Kernel {
     /// What QEMU's `-kernel` gets: an uncompressed vmlinux with a PVH entry,
     /// or the bzImage.
     pub image: PathBuf,
+    /// The bzImage: what a guest's kernel can start by kexec.
+    pub bz_image: PathBuf,
     /// `.../lib/modules/RELEASE`.
     pub modules_dir: PathBuf,
     /// The folder with the headers' `usr/src/linux-headers-RELEASE`.
@@ -92,6 +94,7 @@ impl Series {
         let release = fs::read_to_string(root.join("release"))?.trim().to_string();
         Ok(Kernel {
             image: root.join("image"),
+            bz_image: bz_image(&root.join("files"), &release)?,
             modules_dir: modules_dir(&root.join("files"), &release),
             headers: root.join("headers"),
             suite: self.suite(),
@@ -117,6 +120,17 @@ fn modules_dir(files: &Path, release: &str) -> PathBuf {
         return old;
     }
     files.join("usr/lib/modules").join(release)
+}
+
+/// Where a kernel's packages have its image.
+fn bz_image(files: &Path, release: &str) -> Result<PathBuf> {
+    [
+        files.join(format!("boot/vmlinuz-{release}")),
+        modules_dir(files, release).join("vmlinuz"),
+    ]
+    .into_iter()
+    .find(|file| file.is_file())
+    .with_context(|| format!("the packages of {release} hold no vmlinuz"))
 }
 
 impl Kernel {
@@ -289,13 +303,7 @@ fn fill(apt: &Apt, base: &str, flavour: Flavour, version: &str, part: &Path) -> 
     }
     let files = part.join("files");
     get(&parts, &files)?;
-    let bz_image = [
-        files.join(format!("boot/vmlinuz-{release}")),
-        modules_dir(&files, &release).join("vmlinuz"),
-    ]
-    .into_iter()
-    .find(|file| file.is_file())
-    .with_context(|| format!("the packages of {release} hold no vmlinuz"))?;
+    let bz_image = bz_image(&files, &release)?;
     let image = part.join("image");
     match uncompressed(&bz_image) {
         Ok(vmlinux) => fs::write(&image, vmlinux)?,

@@ -215,7 +215,7 @@ fn events_are_those_of_the_guests_own_tracer() -> Result<()> {
 /// they hold can be read.
 #[test]
 fn events_may_all_be_enabled_when_the_driver_is_removed() -> Result<()> {
-    let mut rig = Rig::boot_guest("events-all", 2, TINY, |guest| {
+    let mut rig = Rig::boot_with("events-all", TINY, |guest| {
         guest
             .kernel_module("virtio_blk")
             .device_args(DISK.iter().copied())

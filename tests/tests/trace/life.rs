@@ -50,7 +50,7 @@ fn assert_holds(trace: &Path, before: &[Cpu], after: &[Cpu]) -> Result<()> {
     Ok(())
 }
 
-fn assert_numbers(numbers: &Numbers, before: &[Cpu], after: &[Cpu]) {
+pub fn assert_numbers(numbers: &Numbers, before: &[Cpu], after: &[Cpu]) {
     for (index, (before, after)) in before.iter().zip(after).enumerate() {
         for context in 0..before.contexts.len() {
             let (least, most) = (before.contexts[context], after.contexts[context]);

@@ -8,6 +8,7 @@ mod kinds;
 mod life;
 mod numbers;
 mod overwrite;
+mod restart;
 mod rig;
 mod rings;
 mod schema;
