@@ -68,14 +68,21 @@ pub fn read_session(session: &Path, all: &mut Numbers) -> Result<()> {
 /// What must be the same before the device came and after it went.
 #[derive(Debug)]
 struct Footprint {
-    /// Open files and threads of QEMU and of `serve`: not to grow.
-    open: [usize; 4],
+    /// Open files, threads and mappings of the guest's memory, of QEMU and of
+    /// `serve`: not to grow.
+    open: [usize; 6],
     /// Modules of the guest with sizes and references, PCI and virtio devices.
     guest: String,
 }
 
 impl Footprint {
-    fn of(guest: &Guest, serve: &Serve) -> Result<Self> {
+    fn of(vm: &Vm, serve: &Serve) -> Result<Self> {
+        let guest = &vm.guest;
+        let memory = vm.memory()?;
+        let maps = |pid: u32| -> Result<usize> {
+            let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
+            Ok(maps.lines().filter(|line| line.contains(memory)).count())
+        };
         let count = |pid: u32, what: &str| -> Result<usize> {
             Ok(fs::read_dir(format!("/proc/{pid}/{what}"))?.count())
         };
@@ -85,8 +92,10 @@ impl Footprint {
             open: [
                 count(qemu, "fd")?,
                 count(qemu, "task")?,
+                maps(qemu)?,
                 count(serve, "fd")?,
                 count(serve, "task")?,
+                maps(serve)?,
             ],
             guest: guest.sh(
                 "cut -d' ' -f1-4 /proc/modules; ls /sys/bus/pci/devices /sys/bus/virtio/devices",
@@ -96,10 +105,10 @@ impl Footprint {
 
     /// Waits until it is the same again: QEMU and `serve` close the sockets of
     /// a command when that has ended.
-    fn wait(&self, guest: &Guest, serve: &Serve) -> Result<()> {
+    fn wait(&self, vm: &Vm, serve: &Serve) -> Result<()> {
         let deadline = Instant::now() + SETTLE;
         loop {
-            let now = Self::of(guest, serve)?;
+            let now = Self::of(vm, serve)?;
             let grown = now
                 .open
                 .iter()
@@ -130,14 +139,14 @@ fn attach_twenty_times_leaves_nothing_behind() -> Result<()> {
     vm.load_driver()?;
     let witness = vm.load_witness()?;
     serve.vm(&["events", "--enable", "sched_switch"])?;
-    let footprint = Footprint::of(&vm.guest, &serve)?;
+    let footprint = Footprint::of(&vm, &serve)?;
     let mut free = Vec::new();
     for cycle in 1..=CYCLES {
         vm.attach(&serve)?;
         wait_events(&serve, EVENTS)?;
         vm.detach(&serve)?;
         footprint
-            .wait(&vm.guest, &serve)
+            .wait(&vm, &serve)
             .with_context(|| format!("after cycle {cycle}"))?;
         free.push(free_memory(&vm.guest)?);
     }

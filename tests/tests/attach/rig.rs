@@ -91,6 +91,11 @@ impl Vm {
         self.files.monitor.to_str().context("a path of UTF-8")
     }
 
+    /// The file of the guest's memory.
+    pub fn memory(&self) -> Result<&str> {
+        self.files.memory.to_str().context("a path of UTF-8")
+    }
+
     /// Loads the driver, with a device or without.
     pub fn load_driver(&self) -> Result<()> {
         self.guest.sh("insmod /modules/virtio_trace.ko").map(|_| ())
