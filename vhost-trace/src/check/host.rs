@@ -158,7 +158,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn check_run_dirs_and_sockets_are_judged() {
+    fn attach_check_run_dirs_and_sockets_are_judged() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path();
         fs::set_permissions(path, Permissions::from_mode(0o700)).unwrap();

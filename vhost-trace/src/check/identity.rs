@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn check_identities_are_judged_as_the_kernel_does() {
+    fn attach_check_identities_are_judged_as_the_kernel_does() {
         let status = "Name:\tqemu\nUid:\t64055\t64055\t64055\t64055\nGid:\t64055\t64055\t64055\t\
                       103\nGroups:\t103 104 \nCapEff:\t0000000000000000\n";
         let qemu = Identity::parse(status).unwrap();

@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn driver_is_injected_by_a_command_that_a_shell_takes() {
+    fn attach_driver_is_injected_by_a_command_that_a_shell_takes() {
         let dir = tempfile::tempdir().unwrap();
         let module = dir.path().join("it's.ko");
         let words = |content: &[u8]| {

@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn driver_sources_are_complete() {
+    fn attach_driver_sources_are_complete() {
         let text = |wanted: &str| {
             let (_, content) = SOURCES.iter().find(|(name, _)| *name == wanted).unwrap();
             std::str::from_utf8(content).unwrap()

@@ -213,13 +213,13 @@ mod tests {
     const OK: &str = "{\"return\": {}}\n";
 
     #[test]
-    fn monitor_replies_are_found_among_events() {
+    fn attach_monitor_replies_are_found_among_events() {
         let reply = answers(HELLO, &[OK, "{\"event\": \"A\"}\n{\"return\": 5}\n"]).unwrap();
         assert_eq!(reply["return"], 5);
     }
 
     #[test]
-    fn monitor_that_is_none_is_told_of() {
+    fn attach_monitor_that_is_none_is_told_of() {
         let why = |greeting, lines| answers(greeting, lines).unwrap_err().to_string();
         assert!(why("SSH-2.0\n", &[]).contains("no JSON"));
         assert!(why("{}\n", &[]).contains("not QEMU's"));

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn monitor_of_libvirt_answers_or_says_why_not() {
+    fn attach_monitor_of_libvirt_answers_or_says_why_not() {
         let reply = virsh(r#"printf '{"return": "%s"}' "$2 $3""#).unwrap();
         assert_eq!(reply["return"], "qemu-monitor-command web1");
         let why = virsh(r"printf 'error: \033[2J no domain' >&2; exit 1").unwrap_err();
