@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use crate::report::Report;
-use crate::rig::{PORT, RINGS, TIME, Vm, serve};
+use crate::rig::{PORT, RINGS, TIME, Vm, end, serve};
 
 #[test]
 fn attach_check_knows_the_guest() -> Result<()> {
@@ -67,7 +67,7 @@ fn attach_check_knows_the_guest() -> Result<()> {
     )?;
     report.assert("driver", "fail", &["no driver", "guest-panicked"])?;
     report.assert_failed(&["running", "driver"])?;
-    vm.guest.qmp("quit", Value::Null).map(|_| ())
+    end(vm, serve)
 }
 
 /// A guest that knows no PCI hot plug keeps its device until it is reset.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use vhost_trace_lab::{Lab, Serve};
 
 use crate::report::Report;
-use crate::rig::{PORT, RINGS, Vm, serve};
+use crate::rig::{PORT, RINGS, TIME, Vm, end, serve};
 
 /// A QEMU with these arguments that waits before its first instruction.
 fn halted(name: &str, args: &[&str]) -> Result<Vm> {
@@ -50,7 +50,7 @@ fn attach_refuses_memory_that_is_not_shared() -> Result<()> {
     let why = vm.refusal(&serve, &["attach"])?;
     assert_contains(&why, &["memory private is not shared", "start it with"]);
     assert_contains(&vm.refusal(&serve, &["detach"])?, &["no trace device"]);
-    Ok(())
+    end(vm, serve)
 }
 
 #[test]
@@ -75,9 +75,10 @@ fn attach_refuses_a_machine_without_a_slot() -> Result<()> {
     // Nothing is left of it.
     let chardevs = vm.guest.qmp("query-chardev", Value::Null)?;
     ensure!(!chardevs.to_string().contains("vtrace"), "{chardevs}");
-    serve.wait_status("no front end", crate::rig::TIME, |status| {
+    serve.wait_status("no front end", TIME, |status| {
         (status["front_end"] == false).then_some(())
-    })
+    })?;
+    end(vm, serve)
 }
 
 /// On q35's root bus; without an id, as anybody may have written it.
@@ -94,7 +95,7 @@ fn attach_cannot_be_undone_on_a_bus_without_hot_plug() -> Result<()> {
     report.assert_failed(&["driver"])?;
     let why = vm.refusal(&serve, &["detach"])?;
     assert_contains(&why, &["device_del", "stays until the VM ends"]);
-    Ok(())
+    end(vm, serve)
 }
 
 #[test]
@@ -114,12 +115,13 @@ fn attach_refuses_ids_and_users() -> Result<()> {
     assert_contains(&vm.refusal(&serve, &["attach"])?, &["Permission denied"]);
     fs::remove_file(run_dir(&serve)?.join("vm.sock"))?;
     let report = Report::of(&serve, &vm)?;
-    report.assert("socket", "fail", &["No such file"])
+    report.assert("socket", "fail", &["No such file"])?;
+    end(vm, serve)
 }
 
 #[test]
 fn attach_check_knows_the_host() -> Result<()> {
-    let serve = serve(RINGS)?;
+    let mut serve = serve(RINGS)?;
     let report = Report::new(&serve, &["other"])?;
     report.assert("serve", "fail", &["VM other is not served"])?;
     report.assert("monitor", "unknown", &["--qmp"])?;
@@ -141,7 +143,8 @@ fn attach_check_knows_the_host() -> Result<()> {
     // One that serves another client.
     let _listener = UnixListener::bind(&path)?;
     let report = Report::new(&serve, &["vm", "--qmp", nobody])?;
-    report.assert("monitor", "fail", &["another program", "--libvirt"])
+    report.assert("monitor", "fail", &["another program", "--libvirt"])?;
+    serve.terminate()
 }
 
 /// A monitor like that of a QEMU without the device.
@@ -165,7 +168,7 @@ fn old_qemu(listener: &UnixListener) -> Result<()> {
 
 #[test]
 fn attach_refuses_a_qemu_without_the_device() -> Result<()> {
-    let serve = serve(RINGS)?;
+    let mut serve = serve(RINGS)?;
     let path = run_dir(&serve)?.join("old");
     let listener = UnixListener::bind(&path)?;
     thread::spawn(move || while old_qemu(&listener).is_ok() {});
@@ -176,5 +179,5 @@ fn attach_refuses_a_qemu_without_the_device() -> Result<()> {
     let output = serve.command(&["attach", "vm", "--qmp", old])?.output()?;
     ensure!(!output.status.success());
     assert_contains(&String::from_utf8(output.stderr)?, &["QEMU 10.0.2 has no"]);
-    Ok(())
+    serve.terminate()
 }

@@ -149,3 +149,9 @@ impl Vm {
 pub fn serve(args: &[&str]) -> Result<Serve> {
     Serve::start("vm", args)
 }
+
+/// Ends a VM, then its `serve`, in this order: QEMU may not survive the other.
+pub fn end(vm: Vm, mut serve: Serve) -> Result<()> {
+    vm.guest.kill()?;
+    serve.terminate()
+}
