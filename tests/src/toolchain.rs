@@ -38,10 +38,11 @@ root=$1 headers=$2 build=$3
 shift 3
 mount -t overlay -o \"lowerdir=$headers:$root\" overlay \"$root\"
 mount --bind \"$build\" \"$root/build\"
-mount --rbind /dev \"$root/dev\"
+mount --bind /dev/null \"$root/dev/null\"
 mount -t proc proc \"$root/proc\"
 mount -t tmpfs tmpfs \"$root/tmp\"
-exec chroot \"$root\" \"$@\"
+trap 'umount -l -R \"$root\"' EXIT
+chroot \"$root\" \"$@\"
 ";
 
 /// A root folder with a compiler.
@@ -53,7 +54,7 @@ pub(crate) struct Toolchain {
 impl Toolchain {
     /// Unpacked when the cache does not have it.
     pub(crate) fn prepare(suite: &Suite) -> Result<Self> {
-        let name = format!("toolchain-{}-1", suite.codename);
+        let name = format!("toolchain-{}-2", suite.codename);
         let _lock = Lock::take(&cache_dir().join(format!("{name}.lock")))?;
         let root = folder(&name, |part, _| {
             debian::need_keys_of(suite.codename)?;
@@ -75,12 +76,22 @@ impl Toolchain {
     pub(crate) fn enter(&self, headers: &Path, build: &Path) -> Command {
         let mut inside = command("unshare");
         inside
-            .args(["--mount", "--", "/bin/sh", "-c", ENTER, "sh"])
+            .args(["--mount", "--propagation", propagation(), "--"])
+            .args(["/bin/sh", "-c", ENTER, "sh"])
             .args([&self.root, headers, build])
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("LC_ALL", "C.UTF-8");
         inside
+    }
+}
+
+/// In a chroot whose root is no mount point, mounts cannot be made private; they
+/// are taken back when the command ends.
+fn propagation() -> &'static str {
+    match output(command("unshare").args(["--mount", "true"])) {
+        Ok(_) => "private",
+        Err(_) => "unchanged",
     }
 }
 
@@ -102,5 +113,7 @@ fn fill(suite: &Suite, sources: &[String], part: &Path) -> Result<()> {
         }
     }
     std::os::unix::fs::symlink("mawk", part.join("usr/bin/awk"))?;
+    fs::create_dir_all(part.join("dev"))?;
+    fs::write(part.join("dev/null"), "")?;
     fs::create_dir(part.join(BUILD_DIR.trim_start_matches('/'))).context("the sources' place")
 }
