@@ -11,4 +11,5 @@ mod numbers;
 mod refusals;
 mod report;
 mod rig;
+mod snapshot;
 mod virsh;
