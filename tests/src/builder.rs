@@ -331,7 +331,11 @@ impl GuestBuilder {
         }
         add(&["-serial", "chardev:console"]);
         add(&["-mon", "chardev=qmp,mode=control"]);
-        add(&["-device", "virtio-serial-pci,id=labbus,max_ports=2"]);
+        let bus = match self.machine.starts_with("microvm") {
+            true => "virtio-serial-device",
+            false => "virtio-serial-pci",
+        };
+        add(&["-device", &format!("{bus},id=labbus,max_ports=2")]);
         add(&[
             "-device",
             "virtserialport,bus=labbus.0,chardev=lab,name=lab",

@@ -150,8 +150,14 @@ impl Serve {
     /// The arguments that give a guest of the lab this device. Its memory is
     /// shared already.
     pub fn device_args(&self, lab: &Lab) -> Result<Vec<String>> {
+        self.device_args_of(lab, "q35")
+    }
+
+    /// The same for a machine type that is not q35.
+    pub fn device_args_of(&self, lab: &Lab, machine: &str) -> Result<Vec<String>> {
         let qemu = lab.qemu.program.display().to_string();
-        let text = self.cli(&["qemu-args", &self.vm, "--qemu", &qemu])?;
+        let words = ["qemu-args", &self.vm, "--qemu", &qemu, "--machine", machine];
+        let text = self.cli(&words)?;
         let words: Vec<&str> = text.split_whitespace().collect();
         let mut args = Vec::new();
         for pair in words.chunks(2) {

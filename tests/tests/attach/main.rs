@@ -4,6 +4,7 @@ mod cycles;
 mod dead_serve;
 mod driver;
 mod guest_side;
+mod machines;
 mod migration;
 #[path = "../trace/numbers.rs"]
 #[allow(dead_code, reason = "the tests of traces use the rest")]

@@ -4,6 +4,7 @@ mod calls;
 mod events;
 mod exact;
 mod hostile;
+mod kernels;
 mod kinds;
 mod life;
 mod numbers;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::Value;
 use vhost_trace_lab::{
-    Guest, GuestBuilder, Lab, Serve, Witness, driver_module, static_program, witness_module,
+    Guest, GuestBuilder, Kernel, Lab, Serve, Witness, driver_module, static_program, witness_module,
 };
 
 /// Small rings, which come round several times in any test.
@@ -56,6 +56,16 @@ impl Rig {
         serve_args: &[&str],
         describe: impl FnOnce(GuestBuilder) -> GuestBuilder,
     ) -> Result<Self> {
+        Self::boot_on(&Lab::prepare()?.kernel, name, serve_args, describe)
+    }
+
+    /// Like [`Rig::boot_with`], with this kernel.
+    pub fn boot_on(
+        kernel: &Kernel,
+        name: &str,
+        serve_args: &[&str],
+        describe: impl FnOnce(GuestBuilder) -> GuestBuilder,
+    ) -> Result<Self> {
         let lab = Lab::prepare()?;
         let serve = Serve::start(name, serve_args)?;
         let memory = Memory(PathBuf::from(format!(
@@ -64,10 +74,11 @@ impl Rig {
         )));
         let guest = lab
             .guest(name)
+            .kernel(kernel)
             .append("loglevel=7")
             .mem_path(memory.path())
-            .module(driver_module(&lab.kernel)?)
-            .module(witness_module(&lab.kernel)?)
+            .module(driver_module(kernel)?)
+            .module(witness_module(kernel)?)
             .program(static_program("workload")?)
             .device_args(serve.device_args(lab)?);
         Ok(Self {

@@ -9,6 +9,9 @@ use crate::wire;
 /// The device that lets a backend be any virtio device.
 pub const DEVICE: &str = "vhost-user-test-device-pci";
 
+/// The same where there is no PCI.
+pub const DEVICE_MMIO: &str = "vhost-user-test-device";
+
 /// Id of the device, and of its chardev: one VM has one of them, so that it is
 /// found again by its name.
 pub const ID: &str = "vtrace";
@@ -35,9 +38,9 @@ pub fn chardev_option(socket: &str) -> String {
     format!("socket,id={ID},path={}", socket.replace(',', ",,"))
 }
 
-/// Value of `-device`.
-pub fn device_option(virtio_id: u32) -> String {
-    let mut option = DEVICE.to_owned();
+/// Value of `-device` for this device.
+pub fn device_option(device: &str, virtio_id: u32) -> String {
+    let mut option = device.to_owned();
     for (name, value) in properties(virtio_id) {
         let value = value.as_str().map_or(value.to_string(), str::to_owned);
         option.push_str(&format!(",{name}={value}"));
@@ -67,7 +70,7 @@ mod tests {
 
     #[test]
     fn attach_device_is_the_same_both_ways() {
-        let option = device_option(37);
+        let option = device_option(DEVICE, 37);
         let arguments = device_arguments(37, "rp0");
         assert_eq!(arguments["driver"], DEVICE);
         for word in option.split(',').skip(1) {

@@ -4,8 +4,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::attach::device::DEVICE;
-
 /// Its name before QEMU 11, when users could not create it.
 const OLD_DEVICE: &str = "vhost-user-device-pci";
 
@@ -55,12 +53,14 @@ pub enum QemuError {
     },
     /// It has none.
     #[error(
-        "{} has no {DEVICE}: QEMU 11.1 or later is needed{}", path.display(),
+        "{} has no {device}: QEMU 11.1 or later is needed{}", path.display(),
         if *.old { ", in this one users cannot create its predecessor" } else { "" }
     )]
     NoDevice {
         /// The program.
         path: PathBuf,
+        /// The device.
+        device: &'static str,
         /// Whether it has the device's predecessor.
         old: bool,
     },
@@ -74,8 +74,8 @@ pub enum QemuError {
     },
 }
 
-/// Check that the QEMU at `path` has the device.
-pub fn check_device(path: &Path) -> Result<(), QemuError> {
+/// Check that the QEMU at `path` has `device`.
+pub fn check_device(path: &Path, device: &'static str) -> Result<(), QemuError> {
     let output = Command::new(path)
         .args(["-device", "help"])
         .output()
@@ -84,7 +84,7 @@ pub fn check_device(path: &Path) -> Result<(), QemuError> {
             source,
         })?;
     let help = String::from_utf8_lossy(&output.stdout);
-    if help.contains(&format!("\"{DEVICE}\"")) {
+    if help.contains(&format!("\"{device}\"")) {
         return Ok(());
     }
     if !output.status.success() {
@@ -96,6 +96,7 @@ pub fn check_device(path: &Path) -> Result<(), QemuError> {
     }
     Err(QemuError::NoDevice {
         path: path.to_owned(),
+        device,
         old: help.contains(&format!("\"{OLD_DEVICE}\"")),
     })
 }
@@ -113,6 +114,7 @@ pub fn check_id(id: u32) -> Result<(), QemuError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attach::device::DEVICE;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -133,7 +135,7 @@ mod tests {
         let path = dir.path().join("qemu");
         std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        check_device(&path)
+        check_device(&path, DEVICE)
     }
 
     #[test]
@@ -148,7 +150,7 @@ mod tests {
             Err(QemuError::Failed { .. })
         ));
         assert!(matches!(
-            check_device(Path::new("/nonexistent/qemu")),
+            check_device(Path::new("/nonexistent/qemu"), DEVICE),
             Err(QemuError::Run { .. })
         ));
     }

@@ -7,6 +7,28 @@ use crate::attach::device;
 use crate::config::{ByteSize, DEFAULT_VIRTIO_ID, VmName};
 use crate::control::{Client, Reply, Request};
 
+/// QEMU's machine types for x86.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum Machine {
+    /// `-machine q35`
+    #[default]
+    Q35,
+    /// `-machine pc`
+    #[value(name = "i440fx", alias = "pc")]
+    I440fx,
+    /// `-machine microvm`, without PCI
+    Microvm,
+}
+
+impl Machine {
+    fn device(self) -> &'static str {
+        match self {
+            Machine::Q35 | Machine::I440fx => device::DEVICE,
+            Machine::Microvm => device::DEVICE_MMIO,
+        }
+    }
+}
+
 /// Arguments of `qemu-args`.
 #[derive(Debug, clap::Args)]
 pub struct QemuArgs {
@@ -23,6 +45,9 @@ pub struct QemuArgs {
     /// Memory of the VM; prints the arguments that make it shared, too.
     #[arg(long, value_name = "SIZE")]
     memory: Option<ByteSize>,
+    /// Machine type that the VM has.
+    #[arg(long, value_enum, default_value_t)]
+    machine: Machine,
     /// Virtio id of the device [default: what the serve says, or 37].
     #[arg(long, value_name = "ID")]
     virtio_id: Option<u32>,
@@ -57,14 +82,15 @@ impl QemuArgs {
         }
         let id = id.unwrap_or(DEFAULT_VIRTIO_ID);
         qemu::check_id(id)?;
-        qemu::check_device(&self.qemu)?;
-        println!("{}", arguments(socket, id, self.memory).join(" "));
+        let device = self.machine.device();
+        qemu::check_device(&self.qemu, device)?;
+        println!("{}", arguments(device, socket, id, self.memory).join(" "));
         Ok(())
     }
 }
 
 /// The arguments, word by word.
-fn arguments(socket: &str, id: u32, memory: Option<ByteSize>) -> Vec<String> {
+fn arguments(device: &str, socket: &str, id: u32, memory: Option<ByteSize>) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
     if let Some(size) = memory {
@@ -75,7 +101,7 @@ fn arguments(socket: &str, id: u32, memory: Option<ByteSize>) -> Vec<String> {
         option("-machine", "memory-backend=vtrace-mem".into());
     }
     option("-chardev", device::chardev_option(socket));
-    option("-device", device::device_option(id));
+    option("-device", device::device_option(device, id));
     words
 }
 
@@ -85,7 +111,12 @@ mod tests {
 
     #[test]
     fn cli_qemu_args_are_complete() {
-        let words = arguments("/run/a,b.sock", 37, Some("1G".parse().unwrap()));
+        let words = arguments(
+            device::DEVICE,
+            "/run/a,b.sock",
+            37,
+            Some("1G".parse().unwrap()),
+        );
         assert_eq!(
             words.join(" "),
             "-object memory-backend-memfd,id=vtrace-mem,size=1073741824,share=on \
@@ -94,6 +125,6 @@ mod tests {
              -device vhost-user-test-device-pci,id=vtrace,chardev=vtrace,virtio-id=37,num_vqs=3,\
              vq_size=64,config_size=80"
         );
-        assert_eq!(arguments("/s", 37, None).len(), 4);
+        assert_eq!(arguments(device::DEVICE, "/s", 37, None).len(), 4);
     }
 }
