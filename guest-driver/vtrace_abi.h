@@ -53,6 +53,7 @@ struct vtrace_config {
 /* Feature bits */
 
 #define VTRACE_F_HOST_CLOCK	0	/* the device writes the clock page */
+#define VTRACE_F_FILTER		1	/* there is VTRACE_CMD_FILTER */
 
 /* Queues */
 
@@ -146,6 +147,7 @@ struct vtrace_done {
 #define VTRACE_CMD_DISABLE	3	/* u16 id[] */
 #define VTRACE_CMD_STATEDUMP	4	/* no payload */
 #define VTRACE_CMD_SCHEMA	5	/* no payload: send the schema again */
+#define VTRACE_CMD_FILTER	6	/* struct vtrace_filter */
 
 struct vtrace_cmd {
 	u32 type;
@@ -153,6 +155,52 @@ struct vtrace_cmd {
 	u32 len;
 	u32 reserved;
 };
+
+/*
+ * Filter: a program that begins with term 0, and whose terms say where to go on
+ * until it passes or drops the event. Behind its head: the terms, the patterns,
+ * each with a NUL at its end, then u16 id[num_ids] of the events.
+ */
+struct vtrace_filter {
+	u16 num_terms;		/* 1 to VTRACE_MAX_TERMS */
+	u16 pattern_bytes;	/* at most VTRACE_MAX_PATTERNS, even */
+	u16 num_ids;
+	u16 reserved;
+};
+
+struct vtrace_term {
+	u16 operand;		/* a field's index, or a VTRACE_CONTEXT_* */
+	u8 op;
+	u8 flags;
+	u8 yes;			/* a term behind this one, VTRACE_PASS or _DROP */
+	u8 no;
+	u16 reserved;
+	u64 value;		/* or where the pattern begins */
+};
+
+#define VTRACE_OP_EQUAL		1
+#define VTRACE_OP_LESS		2	/* than value */
+#define VTRACE_OP_GREATER	3
+#define VTRACE_OP_BITS		4	/* has any of value's bits */
+#define VTRACE_OP_MATCH		5	/* a string, the pattern */
+
+#define VTRACE_TERM_SIGNED	0x01	/* LESS, GREATER: as s64 */
+
+#define VTRACE_PASS		0xff
+#define VTRACE_DROP		0xfe
+
+/* Of the running task, as the initial namespace has it; of its own: V. */
+#define VTRACE_CONTEXT_TID	0x100
+#define VTRACE_CONTEXT_PID	0x101
+#define VTRACE_CONTEXT_VTID	0x102
+#define VTRACE_CONTEXT_VPID	0x103
+#define VTRACE_CONTEXT_PROCNAME	0x104	/* a string */
+#define VTRACE_CONTEXT_CPU	0x105
+#define VTRACE_CONTEXT_CGROUP	0x106	/* id in the default hierarchy */
+#define VTRACE_CONTEXT_END	0x107
+
+#define VTRACE_MAX_TERMS	32
+#define VTRACE_MAX_PATTERNS	512	/* bytes, NULs included */
 
 /*
  * Schema: records of events, one after the other, byte-packed.

@@ -3,6 +3,7 @@
  * The executor of the device's commands: in the order they came, one by one,
  * and each is answered.
  */
+#include <linux/err.h>
 #include <linux/errno.h>
 #include <linux/gfp.h>
 #include <linux/scatterlist.h>
@@ -76,11 +77,47 @@ static void do_enable(const void *payload, u32 bytes, bool on, struct answer *a)
 		if (id[i] >= VTRACE_FIRST_CLASS)
 			ret = vtrace_class_enable(id[i], on);
 		else
-			ret = vtrace_event_enable(id[i], on);
+			ret = vtrace_event_enable(id[i], on, NULL);
 		if (ret)
 			fail(a, -ret, "event %u cannot be %s", id[i],
 			     on ? "enabled" : "disabled");
 	}
+	vtrace_events_settle(NULL);
+}
+
+/* An event that cannot have the filter is off: it is not wanted without. */
+static int filter_event(u16 id, struct vtrace_program *filter)
+{
+	int ret;
+
+	if (id < VTRACE_FIRST_CLASS)
+		return vtrace_event_enable(id, true, filter);
+	ret = vtrace_class_enable(id, false);
+	return ret ?: -EOPNOTSUPP;
+}
+
+static void do_filter(const void *payload, u32 bytes, struct answer *a)
+{
+	struct vtrace_program *filter;
+	u32 i, num_ids;
+	const u16 *id;
+	int ret;
+
+	filter = vtrace_program_load(payload, bytes, &id, &num_ids);
+	if (IS_ERR(filter)) {
+		fail(a, -PTR_ERR(filter), "a filter of %u bytes is not valid",
+		     bytes);
+		return;
+	}
+	for (i = 0; i < num_ids; i++) {
+		ret = filter_event(id[i], filter);
+		if (ret)
+			fail(a, -ret, "event %u stays off: %s", id[i],
+			     ret == -EOPNOTSUPP ? "it cannot have a filter" :
+			     ret == -EINVAL ? "its fields are not those of the filter" :
+			     "it cannot be enabled");
+	}
+	vtrace_events_settle(filter);
 }
 
 static void execute(struct vtrace_device *dev, u32 bytes)
@@ -107,6 +144,9 @@ static void execute(struct vtrace_device *dev, u32 bytes)
 			break;
 		case VTRACE_CMD_DISABLE:
 			do_enable(payload, cmd->len, false, a);
+			break;
+		case VTRACE_CMD_FILTER:
+			do_filter(payload, cmd->len, a);
 			break;
 		case VTRACE_CMD_STATEDUMP:
 			vtrace_statedump();

@@ -135,8 +135,14 @@ int vtrace_schema_resume(struct vtrace_device *dev);
 void vtrace_schema_stop(void);
 int vtrace_schema_send(struct vtrace_device *dev);
 
+/* vtrace_filter.c */
+struct vtrace_program;
+struct vtrace_program *vtrace_program_load(const void *payload, u32 bytes,
+					   const u16 **ids, u32 *num_ids);
+
 /* events/ and vtrace_schema.c: the driver's own events */
-int vtrace_event_enable(u16 id, bool on);
+int vtrace_event_enable(u16 id, bool on, struct vtrace_program *filter);
+void vtrace_events_settle(struct vtrace_program *filter);
 void vtrace_events_disable_all(void);
 size_t vtrace_schema_size(void);
 void vtrace_schema_write(void *buf);

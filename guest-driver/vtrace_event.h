@@ -35,9 +35,12 @@
 #define VTRACE_EVENT_H
 
 #include <linux/build_bug.h>
+#include <linux/compiler.h>
+#include <linux/string.h>
 #include <linux/types.h>
 
 #include "vtrace_abi.h"
+#include "vtrace_filter.h"
 
 /*
  * Ids. A trace on the host can be of two driver versions, so they never change
@@ -189,8 +192,11 @@ struct vtrace_probe {
 	u16 id;
 	const char *tracepoint;	/* NULL: the end of a list */
 	void *handler;
+	void *filtered;		/* the handler that looks at filter first */
+	enum vtrace_value_kind (*kind)(u16 field);
 	struct tracepoint *found;	/* NULL: this kernel has none */
-	bool on;
+	void *on;		/* the handler that is registered, or NULL */
+	struct vtrace_program *filter;
 };
 
 extern struct vtrace_probe vtrace_sched_probes[];
@@ -204,6 +210,21 @@ extern struct vtrace_probe vtrace_power_probes[];
 extern struct vtrace_probe vtrace_oom_probes[];
 extern struct vtrace_probe vtrace_x86_exceptions_probes[];
 
+/* vtrace_filter.c; all but the last for events/enable.c, which holds a lock */
+
+/* Whether all fields that it looks at are there, and of their term's kind. */
+bool vtrace_program_fits(const struct vtrace_program *p, const void *event,
+			 enum vtrace_value_kind (*kind)(const void *event, u16 field));
+/* Who reads *slot with preemption off may use what it finds until it is on. */
+void vtrace_program_set(struct vtrace_program **slot, struct vtrace_program *p);
+/* Free those that nobody uses any more. Sleeps. */
+void vtrace_programs_collect(void);
+/*
+ * Evaluate the term at; v is the value of its field, if it is of a field.
+ * Returns which is next, VTRACE_PASS or VTRACE_DROP. With preemption off.
+ */
+u8 vtrace_program_step(const struct vtrace_program *p, u8 at, struct vtrace_value *v);
+
 /* events/enable.c: a tracepoint of the kernel itself, or NULL */
 struct tracepoint *vtrace_find_tracepoint(const char *name);
 
@@ -214,9 +235,12 @@ void vtrace_tracepoints_find(void);
 /* Whether this kernel has what the event comes from. */
 bool vtrace_tracepoint_exists(u16 id);
 
-/* Those below are for events/enable.c, which holds a lock. */
-int vtrace_tracepoint_enable(u16 id, bool on);
-int vtrace_syscall_enable(u16 id, bool on);
+/*
+ * Those below are for events/enable.c, which holds a lock. With a filter only
+ * what passes it is recorded; -EINVAL: it does not fit the event's fields.
+ */
+int vtrace_tracepoint_enable(u16 id, bool on, struct vtrace_program *filter);
+int vtrace_syscall_enable(u16 id, bool on, struct vtrace_program *filter);
 /* No handler runs any more. */
 void vtrace_syscall_release(void);
 

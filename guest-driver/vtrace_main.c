@@ -24,7 +24,10 @@ static struct virtio_device_id id_table[] = {
 };
 MODULE_DEVICE_TABLE(virtio, id_table);
 
-static const unsigned int features[] = { VTRACE_F_HOST_CLOCK };
+static const unsigned int features[] = {
+	VTRACE_F_HOST_CLOCK,
+	VTRACE_F_FILTER,
+};
 
 /* Rings are per vCPU, so that there is one device. */
 static atomic_t devices = ATOMIC_INIT(0);

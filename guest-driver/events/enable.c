@@ -38,28 +38,41 @@ static bool is_state(u16 id)
 	       (id > VTRACE_IDS_STATE_DEVICES && id < VTRACE_IDS_STATE_DEVICES_END);
 }
 
-static int enable(u16 id, bool on)
+static int enable(u16 id, bool on, struct vtrace_program *filter)
 {
 	if (id < VTRACE_IDS_STATE)
-		return vtrace_tracepoint_enable(id, on);
+		return vtrace_tracepoint_enable(id, on, filter);
 	/* Written when the state is asked for, whatever is enabled. */
 	if (is_state(id))
-		return 0;
-	return vtrace_syscall_enable(id, on);
+		return filter ? -EOPNOTSUPP : 0;
+	return vtrace_syscall_enable(id, on, filter);
 }
 
 /*
  * From process context. A handler that runs meanwhile on another processor may
- * write one more event of a kind that was disabled.
+ * write one more event of a kind that was disabled. What was there before is
+ * replaced, and vtrace_events_settle() must follow. With a filter, an event
+ * that cannot be enabled is off.
  */
-int vtrace_event_enable(u16 id, bool on)
+int vtrace_event_enable(u16 id, bool on, struct vtrace_program *filter)
 {
 	int err;
 
 	mutex_lock(&enable_lock);
-	err = enable(id, on);
+	err = enable(id, on, filter);
+	if (err && filter)
+		enable(id, false, NULL);
 	mutex_unlock(&enable_lock);
 	return err;
+}
+
+/* Free the filters that were replaced, and this one, unless an event has it. */
+void vtrace_events_settle(struct vtrace_program *filter)
+{
+	mutex_lock(&enable_lock);
+	vtrace_program_set(&filter, NULL);
+	vtrace_programs_collect();
+	mutex_unlock(&enable_lock);
 }
 
 /* When this returns, no handler runs or will run. */
@@ -69,8 +82,9 @@ void vtrace_events_disable_all(void)
 
 	mutex_lock(&enable_lock);
 	for (id = 0; id < VTRACE_IDS_COMPAT_END; id++)
-		enable(id, false);
+		enable(id, false, NULL);
 	tracepoint_synchronize_unregister();
+	vtrace_programs_collect();
 	vtrace_syscall_release();
 	mutex_unlock(&enable_lock);
 }

@@ -5,6 +5,7 @@
  * includer brings what the table's values name, and the tracepoints' headers.
  */
 #include "events/write.h"
+#include "events/value.h"
 
 /* The word may be a macro, where kernels differ in a tracepoint's name. */
 #define VTRACE_NAME(word)	#word
@@ -34,16 +35,40 @@ static notrace void handle_##name(void *data_, proto)			\
 	}								\
 	preempt_enable_notrace();					\
 }									\
+static notrace void filtered_##name(void *data_, proto)			\
+{									\
+	const struct vtrace_probe *probe_ = data_;			\
+	const struct vtrace_program *filter_;				\
+	struct vtrace_value value_;					\
+	u8 at_ = VTRACE_DROP;						\
+	u16 field_;							\
+									\
+	preempt_disable_notrace();					\
+	filter_ = READ_ONCE(probe_->filter);				\
+	if (likely(filter_))						\
+		at_ = 0;						\
+	while (at_ < VTRACE_MAX_TERMS) {				\
+		field_ = filter_->term[at_].operand;			\
+		if (field_ < VTRACE_MAX_FIELDS)				\
+			vtrace_value_##name(&value_, field_, args);	\
+		at_ = vtrace_program_step(filter_, at_, &value_);	\
+	}								\
+	if (at_ == VTRACE_PASS)						\
+		handle_##name(NULL, args);				\
+	preempt_enable_notrace();					\
+}									\
 static inline void check_##name(void)					\
 {									\
 	VTRACE_CHECK(tracepoint)(handle_##name);			\
+	VTRACE_CHECK(tracepoint)(filtered_##name);			\
 }
 #define ABSENT(name)
 #include VTRACE_TABLE
 #undef TRACEPOINT
 
 #define TRACEPOINT(name, tracepoint, proto, args, fields...)		\
-	{ VTRACE_ID_##name, VTRACE_NAME(tracepoint), handle_##name },
+	{ VTRACE_ID_##name, VTRACE_NAME(tracepoint), handle_##name,	\
+	  filtered_##name, vtrace_kind_##name },
 struct vtrace_probe VTRACE_PROBES[] = {
 #include VTRACE_TABLE
 	{}

@@ -14,6 +14,7 @@
 #include <trace/events/syscalls.h>
 
 #include "events/put.h"
+#include "events/syscall_filter.h"
 #include "events/syscall_special.h"
 #include "vtrace_event.h"
 #include "vtrace_writer.h"
@@ -22,7 +23,8 @@ enum mode {
 	MODE_OFF,
 	MODE_QUICK,	/* integers only: size and op say all */
 	MODE_SLOW,	/* the payload is made in the scratch memory */
-	MODE_UNKNOWN	/* there is no such call */
+	MODE_UNKNOWN,	/* there is no such call */
+	MODE_FILTERED = 0x80	/* with one of the others: if it passes */
 };
 
 /*
@@ -49,7 +51,7 @@ static struct call *const call_table[VTRACE_NUM_CALLS] = {
 	entry_call, exit_call, compat_entry_call, compat_exit_call
 };
 
-static bool unknown_on[VTRACE_NUM_CALLS] __read_mostly;
+static u8 unknown_mode[VTRACE_NUM_CALLS] __read_mostly;
 
 /*
  * For payloads whose size is known only when they are made. One is enough for
@@ -177,8 +179,8 @@ static notrace u8 *put_unknown(u8 *p, unsigned int calls, s32 number,
 	return vtrace_put_bytes(p, args, sizeof(args));
 }
 
-static noinline notrace void write_slow(unsigned int calls, long number,
-					enum mode mode, struct pt_regs *regs)
+static __always_inline void write_made(unsigned int calls, long number,
+				       bool known, struct pt_regs *regs)
 {
 	struct vtrace_slot slot;
 	struct vtrace_ring *r;
@@ -192,12 +194,12 @@ static noinline notrace void write_slow(unsigned int calls, long number,
 		goto out;
 	}
 	start = __this_cpu_read(scratch);
-	if (mode == MODE_UNKNOWN) {
-		id = vtrace_unknown_id(calls);
-		end = put_unknown(start, calls, number, regs);
-	} else {
+	if (known) {
 		id = vtrace_call_id(calls, number);
 		end = put_call(start, calls, number, regs);
+	} else {
+		id = vtrace_unknown_id(calls);
+		end = put_unknown(start, calls, number, regs);
 	}
 	if (vtrace_reserve(r, &slot, id, end - start)) {
 		memcpy(vtrace_payload(r, &slot), start, end - start);
@@ -207,25 +209,63 @@ out:
 	preempt_enable_notrace();
 }
 
-/* 32-bit programs, strings, numbers without an event, what is off. */
+static noinline notrace void write_slow(unsigned int calls, long number,
+					struct pt_regs *regs)
+{
+	write_made(calls, number, true, regs);
+}
+
+static noinline notrace void write_unknown(unsigned int calls, long number,
+					   struct pt_regs *regs)
+{
+	write_made(calls, number, false, regs);
+}
+
+static noinline notrace void handle_filtered(unsigned int calls, long number,
+					     u8 mode, struct pt_regs *regs)
+{
+	bool known = mode != (MODE_UNKNOWN | MODE_FILTERED);
+
+	preempt_disable_notrace();
+	if (vtrace_syscall_passes(calls, number, known, regs,
+				  __this_cpu_read(scratch))) {
+		if (!known)
+			write_unknown(calls, number, regs);
+		else if (mode == (MODE_SLOW | MODE_FILTERED))
+			write_slow(calls, number, regs);
+		else
+			write_quick(&call_table[calls][number], calls, regs);
+	}
+	preempt_enable_notrace();
+}
+
+/* 32-bit programs, strings, numbers without an event, filters, what is off. */
 static noinline notrace void handle_odd(unsigned int calls, long number,
 					struct pt_regs *regs)
 {
 	const struct call *call;
-	u8 mode = MODE_OFF;
+	u8 mode;
 
 	if (in_ia32_syscall())
 		calls |= VTRACE_CALLS_COMPAT;
 	if ((unsigned long)number < vtrace_calls[calls].num) {
 		call = &call_table[calls][number];
 		mode = READ_ONCE(call->mode);
-		if (mode == MODE_QUICK)
+		if (mode == MODE_QUICK) {
 			write_quick(call, calls, regs);
-	} else if (READ_ONCE(unknown_on[calls])) {
-		mode = MODE_UNKNOWN;
+			return;
+		}
+	} else {
+		mode = READ_ONCE(unknown_mode[calls]);
 	}
-	if (mode > MODE_QUICK)
-		write_slow(calls, number, mode, regs);
+	if (mode == MODE_OFF)
+		return;
+	if (mode == MODE_SLOW)
+		write_slow(calls, number, regs);
+	else if (mode == MODE_UNKNOWN)
+		write_unknown(calls, number, regs);
+	else
+		handle_filtered(calls, number, mode, regs);
 }
 
 static __always_inline void handle(unsigned int calls, const struct call *table,
@@ -330,22 +370,21 @@ static enum mode prepare(unsigned int calls, u32 number)
 	return room ? MODE_SLOW : MODE_QUICK;
 }
 
-static void set_mode(struct call *call, enum mode mode)
+static void set_mode(struct call *call, u8 mode)
 {
 	/* Who sees it sees what has been prepared. */
-	smp_store_release(&call->mode, (u8)mode);
+	smp_store_release(&call->mode, mode);
 }
 
-static void set_unknown(unsigned int calls, bool on)
+static void set_unknown(unsigned int calls, u8 mode)
 {
 	const struct vtrace_class *class = vtrace_calls[calls].class;
 	u32 number;
 
-	WRITE_ONCE(unknown_on[calls], on);
+	smp_store_release(&unknown_mode[calls], mode);
 	for (number = 0; number < vtrace_calls[calls].num; number++)
 		if (!class[number].name)
-			set_mode(&call_table[calls][number],
-				 on ? MODE_UNKNOWN : MODE_OFF);
+			set_mode(&call_table[calls][number], mode);
 }
 
 static int use_handler(unsigned int i)
@@ -397,34 +436,45 @@ static int find(u16 id, unsigned int *calls, s32 *number)
 	return 0;
 }
 
-int vtrace_syscall_enable(u16 id, bool on)
+int vtrace_syscall_enable(u16 id, bool on, struct vtrace_program *filter)
 {
-	enum mode mode = MODE_OFF;
 	unsigned int calls;
 	struct call *call;
+	u8 mode, old;
 	s32 number;
 	int err;
 
 	err = find(id, &calls, &number);
 	if (err)
 		return err;
+	if (filter && !vtrace_syscall_filter_fits(calls, number, filter))
+		return -EINVAL;
 	call = number < 0 ? NULL : &call_table[calls][number];
-	if (on == (call ? call->mode != MODE_OFF : unknown_on[calls]))
-		return 0;
-	if (on) {
-		if (call)
-			mode = prepare(calls, number);
-		if (call && mode == MODE_OFF)
+	old = call ? call->mode : unknown_mode[calls];
+	mode = old & ~MODE_FILTERED;
+	if (!on) {
+		mode = MODE_OFF;
+	} else if (old == MODE_OFF) {
+		/* Not while it is on: a handler may look at it. */
+		mode = call ? prepare(calls, number) : MODE_UNKNOWN;
+		if (mode == MODE_OFF)
 			return -EINVAL;
 		err = use_handler(calls & VTRACE_CALLS_EXIT);
 		if (err)
 			return err;
 	}
+	/* Nothing passes while there is no filter. */
+	if (filter) {
+		mode |= MODE_FILTERED;
+		vtrace_syscall_filter(calls, number, filter);
+	}
 	if (call)
 		set_mode(call, mode);
 	else
-		set_unknown(calls, on);
-	if (!on)
+		set_unknown(calls, mode);
+	if (!filter)
+		vtrace_syscall_filter(calls, number, NULL);
+	if (old != MODE_OFF && !on)
 		unuse_handler(calls & VTRACE_CALLS_EXIT);
 	return 0;
 }

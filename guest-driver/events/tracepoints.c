@@ -47,20 +47,39 @@ bool vtrace_tracepoint_exists(u16 id)
 	return probe_of(id);
 }
 
-int vtrace_tracepoint_enable(u16 id, bool on)
+static enum vtrace_value_kind kind_of(const void *event, u16 field)
+{
+	const struct vtrace_probe *p = event;
+
+	return p->kind(field);
+}
+
+/*
+ * Two handlers cannot take turns without a moment in which both record, or none
+ * does: it is none.
+ */
+int vtrace_tracepoint_enable(u16 id, bool on, struct vtrace_program *filter)
 {
 	struct vtrace_probe *p = probe_of(id);
+	void *handler = NULL;
 	int err = 0;
 
 	if (!p)
 		return -ENOENT;
-	if (p->on == on)
-		return 0;
 	if (on)
-		err = tracepoint_probe_register(p->found, p->handler, NULL);
-	else
-		tracepoint_probe_unregister(p->found, p->handler, NULL);
-	if (!err)
-		p->on = on;
+		handler = filter ? p->filtered : p->handler;
+	if (filter && !vtrace_program_fits(filter, p, kind_of))
+		return -EINVAL;
+	/* Nothing passes a handler that has lost its filter. */
+	if (p->on && p->on != handler) {
+		tracepoint_probe_unregister(p->found, p->on, p);
+		p->on = NULL;
+	}
+	vtrace_program_set(&p->filter, filter);
+	if (handler && !p->on) {
+		err = tracepoint_probe_register(p->found, handler, p);
+		if (!err)
+			p->on = handler;
+	}
 	return err;
 }

@@ -13,6 +13,7 @@ pub mod control;
 pub mod device;
 pub mod drain;
 pub mod driver;
+pub mod filter;
 pub mod guest;
 pub mod live;
 pub mod monitor;

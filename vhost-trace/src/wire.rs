@@ -23,6 +23,8 @@ pub const CHANNEL_STATE: u32 = 1;
 
 /// `VTRACE_F_HOST_CLOCK`: bit of the feature "the device writes the clock page".
 pub const F_HOST_CLOCK: u32 = 0;
+/// `VTRACE_F_FILTER`: bit of the feature "there is [`cmd::FILTER`]".
+pub const F_FILTER: u32 = 1;
 
 /// `VTRACE_VQ_CONTROL`: requests of the driver.
 pub const VQ_CONTROL: u16 = 0;
@@ -79,7 +81,52 @@ pub mod cmd {
     pub const STATEDUMP: u32 = 4;
     /// Send the whole schema again.
     pub const SCHEMA: u32 = 5;
+    /// Enable events with a filter: [`super::Filter`], terms, patterns, ids.
+    pub const FILTER: u32 = 6;
 }
+
+/// What a term does, `VTRACE_OP_*`.
+pub mod op {
+    /// The number is the value.
+    pub const EQUAL: u8 = 1;
+    /// The number is less.
+    pub const LESS: u8 = 2;
+    /// The number is greater.
+    pub const GREATER: u8 = 3;
+    /// The number has any of the value's bits.
+    pub const BITS: u8 = 4;
+    /// The text matches the pattern.
+    pub const MATCH: u8 = 5;
+}
+
+/// What a term looks at when it is no field, `VTRACE_CONTEXT_*`.
+pub mod context {
+    /// The running thread.
+    pub const TID: u16 = 0x100;
+    /// Its process.
+    pub const PID: u16 = 0x101;
+    /// The running thread, as its own pid namespace has it.
+    pub const VTID: u16 = 0x102;
+    /// Its process, as its own pid namespace has it.
+    pub const VPID: u16 = 0x103;
+    /// The name of the running thread.
+    pub const PROCNAME: u16 = 0x104;
+    /// The vCPU.
+    pub const CPU: u16 = 0x105;
+    /// Id of the running thread's cgroup in the default hierarchy.
+    pub const CGROUP: u16 = 0x106;
+}
+
+/// `VTRACE_TERM_SIGNED`: numbers are compared as signed ones.
+pub const TERM_SIGNED: u8 = 1;
+/// `VTRACE_PASS`: the event is recorded.
+pub const PASS: u8 = 0xff;
+/// `VTRACE_DROP`: the event is not recorded.
+pub const DROP: u8 = 0xfe;
+/// `VTRACE_MAX_TERMS`: of a filter.
+pub const MAX_TERMS: usize = 32;
+/// `VTRACE_MAX_PATTERNS`: bytes of a filter's patterns.
+pub const MAX_PATTERNS: usize = 512;
 
 /// What a response says, `VTRACE_S_*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,6 +294,40 @@ pub struct Cmd {
     pub reserved: u32,
 }
 
+/// `struct vtrace_filter`; terms, patterns and ids follow.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filter {
+    /// 1 to [`MAX_TERMS`].
+    pub num_terms: u16,
+    /// At most [`MAX_PATTERNS`], and even.
+    pub pattern_bytes: u16,
+    /// Ids of events.
+    pub num_ids: u16,
+    /// Zero.
+    pub reserved: u16,
+}
+
+/// `struct vtrace_term`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Term {
+    /// A field's index, or one of [`context`].
+    pub operand: u16,
+    /// One of [`op`].
+    pub op: u8,
+    /// [`TERM_SIGNED`], or 0.
+    pub flags: u8,
+    /// The term to go on with if it holds; [`PASS`] or [`DROP`].
+    pub yes: u8,
+    /// The same, if it does not hold.
+    pub no: u8,
+    /// Zero.
+    pub reserved: u16,
+    /// What to compare with, or where the pattern begins.
+    pub value: u64,
+}
+
 /// `struct vtrace_root`: the driver's root page.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
@@ -298,6 +379,8 @@ plain!(
     Epoch,
     Done,
     Cmd,
+    Filter,
+    Term,
     Root
 );
 

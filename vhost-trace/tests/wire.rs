@@ -98,6 +98,25 @@ fn wire_is_the_c_header() {
     layout!("vtrace_epoch", wire::Epoch, epoch);
     layout!("vtrace_done", wire::Done, seq, error);
     layout!("vtrace_cmd", wire::Cmd, kind = "type", seq, len, reserved);
+    layout!(
+        "vtrace_filter",
+        wire::Filter,
+        num_terms,
+        pattern_bytes,
+        num_ids,
+        reserved
+    );
+    layout!(
+        "vtrace_term",
+        wire::Term,
+        operand,
+        op,
+        flags,
+        yes,
+        no,
+        reserved,
+        value
+    );
 
     layout!(
         "vtrace_root",
@@ -131,6 +150,25 @@ fn wire_is_the_c_header() {
         "VTRACE_CHANNEL_EVENTS" = wire::CHANNEL_EVENTS,
         "VTRACE_CHANNEL_STATE" = wire::CHANNEL_STATE,
         "VTRACE_F_HOST_CLOCK" = wire::F_HOST_CLOCK,
+        "VTRACE_F_FILTER" = wire::F_FILTER,
+        "VTRACE_CMD_FILTER" = wire::cmd::FILTER,
+        "VTRACE_OP_EQUAL" = wire::op::EQUAL,
+        "VTRACE_OP_LESS" = wire::op::LESS,
+        "VTRACE_OP_GREATER" = wire::op::GREATER,
+        "VTRACE_OP_BITS" = wire::op::BITS,
+        "VTRACE_OP_MATCH" = wire::op::MATCH,
+        "VTRACE_TERM_SIGNED" = wire::TERM_SIGNED,
+        "VTRACE_PASS" = wire::PASS,
+        "VTRACE_DROP" = wire::DROP,
+        "VTRACE_CONTEXT_TID" = wire::context::TID,
+        "VTRACE_CONTEXT_PID" = wire::context::PID,
+        "VTRACE_CONTEXT_VTID" = wire::context::VTID,
+        "VTRACE_CONTEXT_VPID" = wire::context::VPID,
+        "VTRACE_CONTEXT_PROCNAME" = wire::context::PROCNAME,
+        "VTRACE_CONTEXT_CPU" = wire::context::CPU,
+        "VTRACE_CONTEXT_CGROUP" = wire::context::CGROUP,
+        "VTRACE_MAX_TERMS" = wire::MAX_TERMS,
+        "VTRACE_MAX_PATTERNS" = wire::MAX_PATTERNS,
         "VTRACE_VQ_CONTROL" = wire::VQ_CONTROL,
         "VTRACE_VQ_EVENT" = wire::VQ_EVENT,
         "VTRACE_VQ_DOORBELL" = wire::VQ_DOORBELL,

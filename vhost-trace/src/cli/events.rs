@@ -12,8 +12,10 @@ pub struct EventsArgs {
     #[arg(long, conflicts_with_all = ["enable", "disable"])]
     list: bool,
     /// Enable events: patterns with * and ?, or `syscalls`, with commas
-    /// between them.
-    #[arg(long, value_name = "PATTERNS", value_delimiter = ',')]
+    /// between them; with ` if FILTER` behind them those that pass it, as in
+    /// 'sched_switch if prev_prio < 0 && next_comm == "db*"'. Without, a filter
+    /// that they had is gone.
+    #[arg(long, value_name = "PATTERNS[ if FILTER]")]
     enable: Vec<String>,
     /// Disable events, before others are enabled.
     #[arg(long, value_name = "PATTERNS", value_delimiter = ',')]
@@ -29,7 +31,7 @@ impl EventsArgs {
         let vm = self.target.vm.clone();
         let mut client = self.target.connect()?;
         let reply = client.ask(Request::Change {
-            enable: self.enable,
+            enable: self.enable.iter().flat_map(|text| rules(text)).collect(),
             disable: self.disable,
         })?;
         let Reply::Changed {
@@ -64,7 +66,11 @@ impl EventsArgs {
             return Err(client.unexpected().into());
         };
         for event in &events {
-            println!("{} {}", if event.enabled { '*' } else { ' ' }, event.name);
+            let star = if event.enabled { '*' } else { ' ' };
+            match &event.filter {
+                Some(filter) => println!("{star} {} if {filter}", event.name),
+                None => println!("{star} {}", event.name),
+            }
         }
         if events.is_empty() {
             let vm = &self.target.vm;
@@ -74,5 +80,29 @@ impl EventsArgs {
             }
         }
         Ok(())
+    }
+}
+
+/// The rules of an argument: a filter is one for all its patterns.
+fn rules(text: &str) -> Vec<String> {
+    let (patterns, filter) = match text.split_once(" if ") {
+        Some((patterns, filter)) => (patterns, format!(" if {filter}")),
+        None => (text, String::new()),
+    };
+    let patterns = patterns.split(',');
+    patterns.map(|pattern| format!("{pattern}{filter}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rules;
+
+    #[test]
+    fn filter_is_one_for_all_patterns() {
+        assert_eq!(rules("a,b*"), ["a", "b*"]);
+        assert_eq!(
+            rules("a,b if comm == \"x, if y\""),
+            ["a if comm == \"x, if y\"", "b if comm == \"x, if y\""]
+        );
     }
 }

@@ -62,7 +62,10 @@ fn print(out: &mut impl Write, status: &Status) -> std::io::Result<()> {
         )?;
     }
     if !status.rules.is_empty() {
-        writeln!(out, "events: {}", status.rules.join(" "))?;
+        writeln!(out, "events: {}", status.rules.join(", "))?;
+    }
+    for why in status.driver.iter().flat_map(|driver| &driver.unfit) {
+        writeln!(out, "     stays off: {why}")?;
     }
     writeln!(
         out,

@@ -1,10 +1,12 @@
 //! A client's wish for other events, on its way through the guest.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::str::FromStr;
 
 use super::message::Reply;
 use crate::session::commands::{CommandResult, Outcome, TIMEOUT};
-use crate::session::desired::Pattern;
+use crate::session::desired::{Pattern, Rule};
 use crate::vm::Vm;
 
 /// A change whose commands have not all been answered.
@@ -19,13 +21,7 @@ pub struct Change {
 impl Change {
     /// Make it so, as far as it can be done at once.
     pub fn start(vm: &Vm, enable: &[String], disable: &[String]) -> Result<Change, String> {
-        let parse = |patterns: &[String]| {
-            let parsed = patterns.iter().map(|text| text.parse::<Pattern>());
-            parsed
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(|error| error.to_string())
-        };
-        let (enable, disable) = (parse(enable)?, parse(disable)?);
+        let (enable, disable) = (parse::<Rule>(enable)?, parse::<Pattern>(disable)?);
         let change = vm.with_session(|session| {
             session
                 .desire(&disable, &enable)
@@ -36,6 +32,7 @@ impl Change {
                 .is_some_and(|guest| !guest.schema.is_empty());
             let unmatched = enable
                 .iter()
+                .map(|rule| &rule.pattern)
                 .chain(&disable)
                 .filter(|pattern| known && !session.has_match(pattern));
             Ok::<_, String>(Change {
@@ -79,4 +76,11 @@ impl Change {
             errors: self.errors.clone(),
         })
     }
+}
+
+fn parse<T: FromStr<Err: Display>>(texts: &[String]) -> Result<Vec<T>, String> {
+    let parsed = texts.iter().map(|text| text.parse());
+    parsed
+        .collect::<Result<_, T::Err>>()
+        .map_err(|error| error.to_string())
 }

@@ -34,7 +34,7 @@ pub enum Request {
     Events,
     /// Other events than until now; first the ones to disable.
     Change {
-        /// Patterns of events.
+        /// Patterns of events, each with ` if ` and a filter, or without.
         enable: Vec<String>,
         /// Patterns of events.
         disable: Vec<String>,
@@ -61,7 +61,8 @@ pub enum Reply {
     Status(Box<Status>),
     /// To [`Request::Events`].
     Events {
-        /// What the user wants: `+pattern` and `-pattern`, the last counts.
+        /// What the user wants: `+pattern`, `+pattern if filter` and
+        /// `-pattern`, the last counts.
         rules: Vec<String>,
         /// All events that the guest has told of.
         events: Vec<Event>,
@@ -97,6 +98,9 @@ pub struct Event {
     pub name: String,
     /// Whether the driver was asked to enable it.
     pub enabled: bool,
+    /// Which of them are recorded, if not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
 }
 
 #[cfg(test)]

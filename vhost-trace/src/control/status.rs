@@ -21,7 +21,7 @@ pub struct Status {
     pub front_end: bool,
     /// The guest's driver, if it is there.
     pub driver: Option<DriverStatus>,
-    /// Rules of enabled events: `+pattern` and `-pattern`.
+    /// Rules of enabled events: `+pattern`, `+pattern if filter`, `-pattern`.
     pub rules: Vec<String>,
     /// Doorbell kicks that were received.
     pub kicks: u64,
@@ -53,4 +53,6 @@ pub struct DriverStatus {
     pub enabled: usize,
     /// Events of vCPUs that have no ring, as the guest counts them.
     pub lost_no_ring: u64,
+    /// Why events stay off that have a filter which they cannot have.
+    pub unfit: Vec<String>,
 }

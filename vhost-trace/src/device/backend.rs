@@ -86,6 +86,7 @@ impl VhostUserBackend for Device {
             | 1 << VIRTIO_RING_F_INDIRECT_DESC
             | 1 << VIRTIO_RING_F_EVENT_IDX
             | 1 << PROTOCOL_FEATURES
+            | 1 << wire::F_FILTER
     }
 
     fn acked_features(&self, features: u64) {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use vm_memory::ByteValued;
 
+use crate::filter::Program;
 use crate::wire;
 
 /// Most commands that the driver has at a time.
@@ -27,6 +28,8 @@ pub enum Command {
     Enable(Vec<u16>),
     /// Disable these events.
     Disable(Vec<u16>),
+    /// Enable these events, as far as they pass.
+    Filter(Program, Vec<u16>),
     /// Dump the state of all processes.
     StateDump,
     /// Send the schema again.
@@ -44,6 +47,12 @@ impl Command {
         ids.chunks(IDS).map(|ids| Command::Disable(ids.to_vec()))
     }
 
+    /// As many commands as are needed for any number of ids.
+    pub fn filter(program: &Program, ids: &[u16]) -> impl Iterator<Item = Command> {
+        ids.chunks(program.max_ids())
+            .map(|ids| Command::Filter(program.clone(), ids.to_vec()))
+    }
+
     /// What the driver gets.
     fn bytes(&self, seq: u32) -> Vec<u8> {
         let ids = |ids: &[u16]| ids.iter().flat_map(|id| id.to_le_bytes()).collect();
@@ -51,6 +60,7 @@ impl Command {
             Command::Epoch(epoch) => (wire::cmd::EPOCH, epoch.to_le_bytes().to_vec()),
             Command::Enable(list) => (wire::cmd::ENABLE, ids(list)),
             Command::Disable(list) => (wire::cmd::DISABLE, ids(list)),
+            Command::Filter(program, list) => (wire::cmd::FILTER, program.payload(list)),
             Command::StateDump => (wire::cmd::STATEDUMP, Vec::new()),
             Command::Schema => (wire::cmd::SCHEMA, Vec::new()),
         };

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::filter::{Filter, ParseError};
+
 /// Most rules that are kept, and bytes of a pattern: a client of the control
 /// socket may send any number.
 const MAX_RULES: usize = 1024;
@@ -82,44 +84,109 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
     pattern[p..].iter().all(|&c| c == b'*')
 }
 
+/// Events that are wanted: `PATTERN`, or `PATTERN if FILTER` for some of each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Of which names.
+    pub pattern: Pattern,
+    /// Which of them.
+    pub filter: Option<Filter>,
+}
+
+/// A rule that is none.
+#[derive(Debug, thiserror::Error)]
+pub enum BadRule {
+    /// Its pattern is none.
+    #[error(transparent)]
+    Pattern(#[from] BadPattern),
+    /// Its filter is none.
+    #[error("{pattern} if ..: {error}")]
+    Filter {
+        /// Whose filter.
+        pattern: Pattern,
+        /// What is wrong.
+        error: ParseError,
+    },
+}
+
+impl FromStr for Rule {
+    type Err = BadRule;
+
+    fn from_str(text: &str) -> Result<Self, BadRule> {
+        let Some((pattern, filter)) = text.split_once(" if ") else {
+            return Ok(Rule {
+                pattern: text.parse()?,
+                filter: None,
+            });
+        };
+        let pattern: Pattern = pattern.trim().parse()?;
+        match filter.trim().parse() {
+            Ok(filter) => Ok(Rule {
+                pattern,
+                filter: Some(filter),
+            }),
+            Err(error) => Err(BadRule::Filter { pattern, error }),
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.filter {
+            Some(filter) => write!(f, "{} if {filter}", self.pattern),
+            None => self.pattern.fmt(f),
+        }
+    }
+}
+
 /// What was enabled and disabled, in order: the last rule that matches counts.
 #[derive(Clone, Debug, Default)]
 pub struct Desired {
-    rules: Vec<(bool, Pattern)>,
+    rules: Vec<(bool, Rule)>,
 }
 
 impl Desired {
     /// Add a rule.
-    pub fn set(&mut self, enable: bool, pattern: Pattern) -> Result<(), TooManyRules> {
-        if pattern.0 == "*" {
+    pub fn enable(&mut self, rule: Rule) -> Result<(), TooManyRules> {
+        self.add(true, rule)
+    }
+
+    /// Add a rule of what is not wanted.
+    pub fn disable(&mut self, pattern: Pattern) -> Result<(), TooManyRules> {
+        let filter = None;
+        self.add(false, Rule { pattern, filter })
+    }
+
+    fn add(&mut self, enable: bool, rule: Rule) -> Result<(), TooManyRules> {
+        if rule.pattern.0 == "*" {
             // No earlier rule matters any more.
             self.rules.clear();
         }
-        self.rules.retain(|(_, old)| *old != pattern);
+        self.rules.retain(|(_, old)| old.pattern != rule.pattern);
         if !enable && self.rules.is_empty() {
             return Ok(());
         }
         if self.rules.len() == MAX_RULES {
             return Err(TooManyRules);
         }
-        self.rules.push((enable, pattern));
+        self.rules.push((enable, rule));
         Ok(())
     }
 
-    /// Whether the event `name` is wanted.
-    pub fn wants(&self, name: &str) -> bool {
-        self.rules
-            .iter()
-            .rev()
-            .find(|(_, pattern)| pattern.matches(name))
-            .is_some_and(|(enable, _)| *enable)
+    /// The rule, and which one it is, that the event `name` is wanted by.
+    pub fn rule_of(&self, name: &str) -> Option<(usize, &Rule)> {
+        let mut rules = self.rules.iter().enumerate().rev();
+        rules
+            .find(|(_, (_, rule))| rule.pattern.matches(name))
+            .filter(|(_, (enable, _))| *enable)
+            .map(|(index, (_, rule))| (index, rule))
     }
 
-    /// The rules as text, `+pattern` or `-pattern`.
+    /// The rules as text, `+rule` or `-pattern`.
     pub fn rules(&self) -> Vec<String> {
         self.rules
             .iter()
-            .map(|(enable, pattern)| format!("{}{pattern}", if *enable { '+' } else { '-' }))
+            .map(|(enable, rule)| format!("{}{rule}", if *enable { '+' } else { '-' }))
             .collect()
     }
 }
@@ -129,6 +196,10 @@ mod tests {
     use super::*;
 
     fn pattern(text: &str) -> Pattern {
+        text.parse().unwrap()
+    }
+
+    fn rule(text: &str) -> Rule {
         text.parse().unwrap()
     }
 
@@ -159,19 +230,34 @@ mod tests {
     #[test]
     fn cli_last_rule_counts() {
         let mut desired = Desired::default();
-        desired.set(true, pattern("sched_*")).unwrap();
-        desired.set(false, pattern("sched_switch")).unwrap();
-        assert!(desired.wants("sched_waking"));
-        assert!(!desired.wants("sched_switch"));
-        assert!(!desired.wants("irq"));
-        desired.set(true, pattern("sched_*")).unwrap();
-        assert!(desired.wants("sched_switch"));
+        desired.enable(rule("sched_*")).unwrap();
+        desired.disable(pattern("sched_switch")).unwrap();
+        assert!(desired.rule_of("sched_waking").is_some());
+        assert!(desired.rule_of("sched_switch").is_none());
+        assert!(desired.rule_of("irq").is_none());
+        desired.enable(rule("sched_*")).unwrap();
+        assert!(desired.rule_of("sched_switch").is_some());
         assert_eq!(desired.rules(), ["-sched_switch", "+sched_*"]);
-        desired.set(false, pattern("*")).unwrap();
+        desired.disable(pattern("*")).unwrap();
         assert!(desired.rules().is_empty());
         for number in 0..MAX_RULES {
-            desired.set(true, pattern(&format!("e{number}"))).unwrap();
+            desired.enable(rule(&format!("e{number}"))).unwrap();
         }
-        assert!(desired.set(true, pattern("one_more")).is_err());
+        assert!(desired.enable(rule("one_more")).is_err());
+    }
+
+    #[test]
+    fn filter_rules_are_text_and_replace_each_other() {
+        let mut desired = Desired::default();
+        desired.enable(rule("sched_* if $tid == 1")).unwrap();
+        assert_eq!(desired.rules(), ["+sched_* if $tid == 1"]);
+        let (_, found) = desired.rule_of("sched_switch").unwrap();
+        assert_eq!(found.to_string(), "sched_* if $tid == 1");
+        // Without a filter: it is gone.
+        desired.enable(rule("sched_*")).unwrap();
+        assert_eq!(desired.rules(), ["+sched_*"]);
+        for bad in ["a b if $tid == 1", "a if ", "a if", "a if $tid"] {
+            assert!(bad.parse::<Rule>().is_err(), "{bad:?}");
+        }
     }
 }

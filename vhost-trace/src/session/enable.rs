@@ -1,28 +1,48 @@
 //! From what the user wants to commands: which events the guest has to enable
 //! or disable.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use crate::control::Event;
+use crate::filter::{Filter, Program};
 use crate::session::commands::Command;
-use crate::session::desired::{Pattern, TooManyRules};
+use crate::session::desired::{Pattern, Rule, TooManyRules};
+use crate::session::plan::{Plan, Unfit};
 use crate::session::{Guest, Session};
+use crate::wire;
+
+/// A wish that is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Unwanted {
+    /// There are too many.
+    #[error(transparent)]
+    Rules(#[from] TooManyRules),
+    /// Its filter is not one for the events of this guest.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+}
 
 impl Session {
     /// What the user wants of all events there are and will be: all of it is
     /// taken, or nothing.
-    pub fn desire(&mut self, disable: &[Pattern], enable: &[Pattern]) -> Result<(), TooManyRules> {
+    pub fn desire(&mut self, disable: &[Pattern], enable: &[Rule]) -> Result<(), Unwanted> {
         let mut desired = self.desired.clone();
         for pattern in disable {
-            desired.set(false, pattern.clone())?;
+            desired.disable(pattern.clone())?;
         }
-        for pattern in enable {
-            desired.set(true, pattern.clone())?;
+        for rule in enable {
+            desired.enable(rule.clone())?;
         }
-        self.desired = desired;
         if let Some(guest) = &mut self.guest {
+            let plan = Plan::new(&desired, &guest.schema, can_filter(self.features));
+            for (rule, unfit) in plan.unfit {
+                if enable.contains(rule) {
+                    return Err(unfit.into());
+                }
+            }
             guest.unsettled = true;
         }
+        self.desired = desired;
         Ok(())
     }
 
@@ -39,9 +59,16 @@ impl Session {
         guest
             .schema
             .iter()
-            .map(|class| Event {
-                name: class.name.clone(),
-                enabled: guest.enabled.contains(&class.id),
+            .map(|class| {
+                let enabled = guest.enabled.get(&class.id);
+                let rule = self.desired.rule_of(&class.name).map(|(_, rule)| rule);
+                Event {
+                    name: class.name.clone(),
+                    enabled: enabled.is_some(),
+                    filter: enabled
+                        .and_then(Option::as_ref)
+                        .and_then(|_| rule?.filter.as_ref().map(Filter::to_string)),
+                }
             })
             .collect()
     }
@@ -62,25 +89,39 @@ impl Session {
             return Vec::new();
         };
         guest.unsettled = false;
-        let wanted: BTreeSet<u16> = guest
-            .schema
-            .iter()
-            .filter(|class| self.desired.wants(&class.name))
-            .map(|class| class.id)
-            .collect();
-        let on: Vec<u16> = wanted.difference(&guest.enabled).copied().collect();
-        let off: Vec<u16> = guest.enabled.difference(&wanted).copied().collect();
-        let first = guest.enabled.is_empty() && !on.is_empty();
-        guest.enabled = wanted;
-
-        let mut commands: Vec<Command> = Command::disable(&off).collect();
-        commands.extend(Command::enable(&on));
+        let plan = Plan::new(&self.desired, &guest.schema, can_filter(self.features));
+        let unfit: Vec<String> = plan.unfit.iter().map(|(_, why)| why.to_string()).collect();
+        for why in unfit.iter().filter(|why| !guest.unfit.contains(why)) {
+            log::warn!("VM {}: an event stays off: {why}", self.vm);
+        }
+        guest.unfit = unfit;
+        let off = guest.enabled.keys().filter(|id| !plan.wanted.contains_key(id));
+        let mut commands: Vec<Command> =
+            Command::disable(&off.copied().collect::<Vec<u16>>()).collect();
+        let mut by_program: BTreeMap<&Option<Program>, Vec<u16>> = BTreeMap::new();
+        for (id, program) in &plan.wanted {
+            if guest.enabled.get(id) != Some(program) {
+                by_program.entry(program).or_default().push(*id);
+            }
+        }
+        let first = guest.enabled.is_empty() && !by_program.is_empty();
+        for (program, ids) in by_program {
+            match program {
+                None => commands.extend(Command::enable(&ids)),
+                Some(program) => commands.extend(Command::filter(program, &ids)),
+            }
+        }
         if first {
             commands.push(Command::StateDump);
         }
+        guest.enabled = plan.wanted;
         commands
             .into_iter()
             .filter_map(|command| self.command(command))
             .collect()
     }
+}
+
+fn can_filter(features: u64) -> bool {
+    features & 1 << wire::F_FILTER != 0
 }

@@ -8,6 +8,7 @@ pub mod commands;
 pub mod desired;
 mod enable;
 mod hello;
+mod plan;
 mod refusal;
 mod request;
 mod rings;
@@ -15,7 +16,7 @@ mod root;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -25,6 +26,7 @@ use vm_memory::GuestMemoryMmap;
 
 use crate::control::DriverStatus;
 use crate::drain::Message;
+use crate::filter::Program;
 use crate::guest::GuestMap;
 use crate::guest::ranges::Ranges;
 use crate::wire;
@@ -72,7 +74,9 @@ pub struct Guest {
     rings: BTreeMap<u32, Ring>,
     ranges: Ranges,
     schema_bytes: usize,
-    enabled: BTreeSet<u16>,
+    enabled: BTreeMap<u16, Option<Program>>,
+    // Filters that events cannot have, which are off for that.
+    unfit: Vec<String>,
     began: bool,
     // What is enabled may not be what the user wants.
     unsettled: bool,
@@ -152,6 +156,7 @@ impl Session {
             events: guest.schema.len(),
             enabled: guest.enabled.len(),
             lost_no_ring: guest.root.as_ref().map_or(0, Root::lost_no_ring),
+            unfit: guest.unfit.clone(),
         })
     }
 

@@ -130,6 +130,7 @@ impl Session {
             ranges: Ranges::default(),
             schema_bytes: 0,
             enabled: Default::default(),
+            unfit: Vec::new(),
             began: false,
             unsettled: true,
         });

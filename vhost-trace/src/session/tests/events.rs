@@ -6,7 +6,8 @@ use super::*;
 fn serve_wanted_events_are_enabled() {
     let mut fixture = Fixture::new();
     let pattern = |text: &str| vec![text.parse().unwrap()];
-    fixture.session.desire(&[], &pattern("*")).unwrap();
+    let all = "*".parse().unwrap();
+    fixture.session.desire(&[], &[all]).unwrap();
     assert!(fixture.session.reconcile().is_empty(), "no driver");
     fixture.hello();
     assert_eq!(fixture.root(), Status::Ok);
