@@ -90,7 +90,9 @@ fn rules(text: &str) -> Vec<String> {
         None => (text, String::new()),
     };
     let patterns = patterns.split(',');
-    patterns.map(|pattern| format!("{pattern}{filter}")).collect()
+    patterns
+        .map(|pattern| format!("{pattern}{filter}"))
+        .collect()
 }
 
 #[cfg(test)]

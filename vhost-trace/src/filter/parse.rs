@@ -47,7 +47,10 @@ pub enum ParseError {
 }
 
 fn names() -> String {
-    let names: Vec<String> = CONTEXTS.iter().map(|(name, _)| format!("${name}")).collect();
+    let names: Vec<String> = CONTEXTS
+        .iter()
+        .map(|(name, _)| format!("${name}"))
+        .collect();
     names.join(", ")
 }
 
@@ -203,10 +206,7 @@ fn op(sign: &str) -> Option<Op> {
     })
 }
 
-fn check_context(
-    context: Context,
-    literal: &Literal,
-) -> Result<(), (&'static str, &'static str)> {
+fn check_context(context: Context, literal: &Literal) -> Result<(), (&'static str, &'static str)> {
     match (context.is_text(), literal) {
         (true, Literal::Int(_)) => Err(("a text", "an integer")),
         (false, Literal::Text(_)) => Err(("an integer", "a text")),

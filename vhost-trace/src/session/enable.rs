@@ -95,7 +95,10 @@ impl Session {
             log::warn!("VM {}: an event stays off: {why}", self.vm);
         }
         guest.unfit = unfit;
-        let off = guest.enabled.keys().filter(|id| !plan.wanted.contains_key(id));
+        let off = guest
+            .enabled
+            .keys()
+            .filter(|id| !plan.wanted.contains_key(id));
         let mut commands: Vec<Command> =
             Command::disable(&off.copied().collect::<Vec<u16>>()).collect();
         let mut by_program: BTreeMap<&Option<Program>, Vec<u16>> = BTreeMap::new();

@@ -2,6 +2,7 @@
 
 mod epochs;
 mod events;
+mod filters;
 mod requests;
 mod rings;
 
