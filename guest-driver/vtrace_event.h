@@ -210,21 +210,6 @@ extern struct vtrace_probe vtrace_power_probes[];
 extern struct vtrace_probe vtrace_oom_probes[];
 extern struct vtrace_probe vtrace_x86_exceptions_probes[];
 
-/* vtrace_filter.c; all but the last for events/enable.c, which holds a lock */
-
-/* Whether all fields that it looks at are there, and of their term's kind. */
-bool vtrace_program_fits(const struct vtrace_program *p, const void *event,
-			 enum vtrace_value_kind (*kind)(const void *event, u16 field));
-/* Who reads *slot with preemption off may use what it finds until it is on. */
-void vtrace_program_set(struct vtrace_program **slot, struct vtrace_program *p);
-/* Free those that nobody uses any more. Sleeps. */
-void vtrace_programs_collect(void);
-/*
- * Evaluate the term at; v is the value of its field, if it is of a field.
- * Returns which is next, VTRACE_PASS or VTRACE_DROP. With preemption off.
- */
-u8 vtrace_program_step(const struct vtrace_program *p, u8 at, struct vtrace_value *v);
-
 /* events/enable.c: a tracepoint of the kernel itself, or NULL */
 struct tracepoint *vtrace_find_tracepoint(const char *name);
 

@@ -8,12 +8,10 @@
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
-#include <linux/smp.h>
-#include <linux/string.h>
 #include <linux/tracepoint.h>
 
+#include "events/filter.h"
 #include "vtrace_driver.h"
-#include "vtrace_event.h"
 
 /* Of a command's payload; the ids stay there. The caller is its one user. */
 struct vtrace_program *vtrace_program_load(const void *payload, u32 bytes,
@@ -91,30 +89,36 @@ static __always_inline u64 this_cgroup(void)
 static __always_inline void look_at_context(struct vtrace_value *v, u16 operand)
 {
 	/* No switch, which may become a jump through a table. */
-	if (operand == VTRACE_CONTEXT_TID) {
-		v->number = current->pid;
-	} else if (operand == VTRACE_CONTEXT_PID) {
-		v->number = current->tgid;
-	} else if (operand == VTRACE_CONTEXT_PROCNAME) {
+	if (operand == VTRACE_CONTEXT_PROCNAME) {
 		v->text = current->comm;
 		v->bytes = sizeof(current->comm);
-	} else if (operand == VTRACE_CONTEXT_CPU) {
-		v->number = raw_smp_processor_id();
 	} else if (operand == VTRACE_CONTEXT_CGROUP) {
 		v->number = this_cgroup();
 	} else if (operand == VTRACE_CONTEXT_VTID) {
 		v->number = task_pid_vnr(current);
-	} else {
+	} else if (operand == VTRACE_CONTEXT_VPID) {
 		v->number = task_tgid_vnr(current);
 	}
 }
 
+static noinline notrace u8 step_slowly(const struct vtrace_program *p,
+				       const struct vtrace_term *t,
+				       struct vtrace_value *v)
+{
+	look_at_context(v, t->operand);
+	return vtrace_term_holds(p, t, v) ? t->yes : t->no;
+}
+
+/* It calls nothing unless it ends with that, and so saves no registers. */
 notrace u8 vtrace_program_step(const struct vtrace_program *p, u8 at,
 			       struct vtrace_value *v)
 {
 	const struct vtrace_term *t = &p->term[at];
+	u64 number = v->number;
 
-	if (t->operand >= VTRACE_MAX_FIELDS)
-		look_at_context(v, t->operand);
-	return vtrace_term_holds(p, t, v) ? t->yes : t->no;
+	if (t->op == VTRACE_OP_MATCH ||
+	    (t->operand >= VTRACE_MAX_FIELDS &&
+	     !vtrace_quick_context(&number, t->operand)))
+		return step_slowly(p, t, v);
+	return vtrace_number_holds(t, number) ? t->yes : t->no;
 }

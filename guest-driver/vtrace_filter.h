@@ -144,24 +144,28 @@ static inline int vtrace_text_matches(const char *pattern, const char *text,
 	return !*p;
 }
 
-static __always_inline int vtrace_term_holds(const struct vtrace_program *p,
-					     const struct vtrace_term *t,
-					     const struct vtrace_value *v)
+/* Of all operations but VTRACE_OP_MATCH. */
+static __always_inline int vtrace_number_holds(const struct vtrace_term *t,
+					       u64 number)
 {
-	int is_signed = t->flags & VTRACE_TERM_SIGNED;
-
 	if (t->op == VTRACE_OP_EQUAL)
-		return v->number == t->value;
+		return number == t->value;
+	if (t->op == VTRACE_OP_BITS)
+		return !!(number & t->value);
+	if (t->flags & VTRACE_TERM_SIGNED)
+		return t->op == VTRACE_OP_LESS ? (s64)number < (s64)t->value :
+						 (s64)number > (s64)t->value;
+	return t->op == VTRACE_OP_LESS ? number < t->value : number > t->value;
+}
+
+static inline int vtrace_term_holds(const struct vtrace_program *p,
+				    const struct vtrace_term *t,
+				    const struct vtrace_value *v)
+{
 	if (t->op == VTRACE_OP_MATCH)
 		return vtrace_text_matches(p->patterns + t->value, v->text,
 					   v->bytes);
-	if (t->op == VTRACE_OP_BITS)
-		return !!(v->number & t->value);
-	if (t->op == VTRACE_OP_LESS)
-		return is_signed ? (s64)v->number < (s64)t->value :
-				   v->number < t->value;
-	return is_signed ? (s64)v->number > (s64)t->value :
-			   v->number > t->value;
+	return vtrace_number_holds(t, v->number);
 }
 
 #endif

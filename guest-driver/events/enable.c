@@ -5,6 +5,7 @@
 #include <linux/string.h>
 #include <linux/tracepoint.h>
 
+#include "events/filter.h"
 #include "vtrace_driver.h"
 #include "vtrace_event.h"
 

@@ -4,6 +4,7 @@
  * VTRACE_PROBES of what events/tracepoints.c needs to know of them. The
  * includer brings what the table's values name, and the tracepoints' headers.
  */
+#include "events/filter.h"
 #include "events/write.h"
 #include "events/value.h"
 
@@ -39,7 +40,7 @@ static notrace void filtered_##name(void *data_, proto)			\
 {									\
 	const struct vtrace_probe *probe_ = data_;			\
 	const struct vtrace_program *filter_;				\
-	struct vtrace_value value_;					\
+	struct vtrace_value value_ = {};				\
 	u8 at_ = VTRACE_DROP;						\
 	u16 field_;							\
 									\

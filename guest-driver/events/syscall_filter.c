@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Filters of system calls' events: which there are, and what they look at. */
-#include <linux/bitops.h>
 #include <linux/bits.h>
 #include <linux/build_bug.h>
-#include <linux/compiler.h>
 #include <linux/sched.h>
 #include <linux/string.h>
 #include <asm/syscall.h>
@@ -11,14 +9,16 @@
 #include "events/syscall_filter.h"
 #include "events/syscall_special.h"
 
-/* By number + 1. */
-static struct vtrace_program *filters[VTRACE_NUM_CALLS][VTRACE_NUM_SYSCALLS + 1];
-static_assert(VTRACE_NUM_COMPAT <= VTRACE_NUM_SYSCALLS);
+struct vtrace_program *vtrace_syscall_filters[VTRACE_NUM_CALLS][VTRACE_SYSCALL_FILTERS];
+static_assert(VTRACE_NUM_SYSCALLS < VTRACE_SYSCALL_FILTERS);
+static_assert(VTRACE_NUM_COMPAT < VTRACE_SYSCALL_FILTERS);
 
 void vtrace_syscall_filter(unsigned int calls, s32 number,
 			   struct vtrace_program *filter)
 {
-	vtrace_program_set(&filters[calls][number + 1], filter);
+	if (number < 0)
+		number = VTRACE_SYSCALL_FILTERS - 1;
+	vtrace_program_set(&vtrace_syscall_filters[calls][number], filter);
 }
 
 static __always_inline enum vtrace_value_kind kind_of(const struct vtrace_field *f)
@@ -95,15 +95,6 @@ bool vtrace_syscall_filter_fits(unsigned int calls, s32 number,
 	return vtrace_program_fits(filter, &ref, kind);
 }
 
-static notrace u64 extend(u64 raw, const struct vtrace_field *f)
-{
-	unsigned int top = BITS_PER_BYTE * f->size - 1;
-
-	if (f->flags & VTRACE_FIELD_SIGNED)
-		return sign_extend64(raw, top);
-	return raw & GENMASK_ULL(top, 0);
-}
-
 static notrace u64 number_at(const u8 *from, const struct vtrace_field *f)
 {
 	u64 raw = 0;
@@ -116,7 +107,7 @@ static notrace u64 number_at(const u8 *from, const struct vtrace_field *f)
 	} else {
 		memcpy(&raw, from, f->size);
 	}
-	return extend(raw, f);
+	return vtrace_syscall_extend(raw, f);
 }
 
 static notrace void look_at(struct vtrace_value *v, const struct source *s,
@@ -139,20 +130,21 @@ static notrace void look_at(struct vtrace_value *v, const struct source *s,
 		v->text = (const char *)room;
 		v->bytes = vtrace_put_user_string(room, (const char __user *)raw) - room;
 	} else {
-		v->number = extend(raw, s->field);
+		v->number = vtrace_syscall_extend(raw, s->field);
 	}
 }
 
 notrace bool vtrace_syscall_passes(unsigned int calls, long number, bool known,
-				   struct pt_regs *regs, u8 *room)
+				   u8 at, struct pt_regs *regs, u8 *room)
 {
 	const struct vtrace_program *filter =
-		READ_ONCE(filters[calls][known ? number + 1 : 0]);
-	u8 at = filter ? 0 : VTRACE_DROP;
-	struct vtrace_value v;
+		vtrace_syscall_filter_of(calls, number, known);
+	struct vtrace_value v = {};
 	struct source s;
 	u16 field;
 
+	if (!filter)
+		return false;
 	while (at < VTRACE_MAX_TERMS) {
 		field = filter->term[at].operand;
 		if (field < VTRACE_MAX_FIELDS && known &&

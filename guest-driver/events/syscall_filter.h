@@ -3,9 +3,9 @@
 #ifndef VTRACE_EVENTS_SYSCALL_FILTER_H
 #define VTRACE_EVENTS_SYSCALL_FILTER_H
 
-#include "vtrace_event.h"
+#include <asm/ptrace.h>
 
-struct pt_regs;
+#include "events/filter.h"
 
 bool vtrace_syscall_filter_fits(unsigned int calls, s32 number,
 				const struct vtrace_program *filter);
@@ -14,11 +14,68 @@ bool vtrace_syscall_filter_fits(unsigned int calls, s32 number,
 void vtrace_syscall_filter(unsigned int calls, s32 number,
 			   struct vtrace_program *filter);
 
+/* By number; a power of two. The last one is of unknown calls. */
+#define VTRACE_SYSCALL_FILTERS	512
+extern struct vtrace_program *vtrace_syscall_filters[VTRACE_NUM_CALLS][VTRACE_SYSCALL_FILTERS];
+
+static __always_inline const struct vtrace_program *
+vtrace_syscall_filter_of(unsigned int calls, long number, bool known)
+{
+	if (!known)
+		number = VTRACE_SYSCALL_FILTERS - 1;
+	return READ_ONCE(vtrace_syscall_filters[calls][number]);
+}
+
+/* The value of an argument, in 64 bits. */
+static __always_inline u64 vtrace_syscall_extend(u64 raw, const struct vtrace_field *f)
+{
+	unsigned int shift = 64 - 8 * f->size;
+
+	raw <<= shift;
+	if (f->flags & VTRACE_FIELD_SIGNED)
+		return (s64)raw >> shift;
+	return raw >> shift;
+}
+
 /*
- * Whether the event is to be recorded. With preemption off; room is as much as
- * a special field may take, and overwritten.
+ * Begin with the filter of a known call: evaluate its first term, if that takes
+ * loads only. Returns what vtrace_syscall_passes() is to go on with. No more
+ * than that, so that nothing needs a register that would have to be saved.
  */
-bool vtrace_syscall_passes(unsigned int calls, long number, bool known,
+static __always_inline u8 vtrace_syscall_begin(unsigned int calls, long number,
+					       const struct pt_regs *regs)
+{
+	const struct vtrace_program *p = vtrace_syscall_filter_of(calls, number, true);
+	const struct vtrace_field *f;
+	u16 left;
+	u64 value;
+
+	if (unlikely(!p))
+		return VTRACE_DROP;
+	if (p->term[0].op == VTRACE_OP_MATCH)
+		return 0;
+	left = p->term[0].operand;
+	if (left < VTRACE_MAX_FIELDS) {
+		f = vtrace_calls[calls].class[number].fields;
+		for (; left && f->kind != VTRACE_FIELD_SPECIAL; left--)
+			f++;
+		if (f->kind == VTRACE_FIELD_SPECIAL)
+			return 0;
+		value = vtrace_syscall_extend(*(const u64 *)((const void *)regs + f->reg), f);
+	} else if (!vtrace_quick_context(&value, left)) {
+		return 0;
+	}
+	if (vtrace_number_holds(&p->term[0], value))
+		return p->term[0].yes;
+	return p->term[0].no;
+}
+
+/*
+ * Evaluate the rest: whether the event is to be recorded. With preemption off,
+ * since its filter was looked at; room is as much as a special field may take,
+ * and overwritten.
+ */
+bool vtrace_syscall_passes(unsigned int calls, long number, bool known, u8 at,
 			   struct pt_regs *regs, u8 *room);
 
 #endif

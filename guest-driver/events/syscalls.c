@@ -221,13 +221,13 @@ static noinline notrace void write_unknown(unsigned int calls, long number,
 	write_made(calls, number, false, regs);
 }
 
-static noinline notrace void handle_filtered(unsigned int calls, long number,
-					     u8 mode, struct pt_regs *regs)
+/* What passes, or may pass. With preemption off; turns it on. */
+static noinline notrace void write_filtered(unsigned int calls, long number,
+					    u8 mode, u8 at, struct pt_regs *regs)
 {
 	bool known = mode != (MODE_UNKNOWN | MODE_FILTERED);
 
-	preempt_disable_notrace();
-	if (vtrace_syscall_passes(calls, number, known, regs,
+	if (vtrace_syscall_passes(calls, number, known, at, regs,
 				  __this_cpu_read(scratch))) {
 		if (!known)
 			write_unknown(calls, number, regs);
@@ -239,7 +239,35 @@ static noinline notrace void handle_filtered(unsigned int calls, long number,
 	preempt_enable_notrace();
 }
 
-/* 32-bit programs, strings, numbers without an event, filters, what is off. */
+/* As write_quick(), it calls nothing unless it ends with that. */
+static noinline notrace void handle_filtered(unsigned int calls, long number,
+					     u8 mode, struct pt_regs *regs)
+{
+	u8 at = 0;
+
+	preempt_disable_notrace();
+	if (mode != (MODE_UNKNOWN | MODE_FILTERED))
+		at = vtrace_syscall_begin(calls, number, regs);
+	if (at != VTRACE_DROP) {
+		write_filtered(calls, number, mode, at, regs);
+		return;
+	}
+	preempt_enable_notrace();
+}
+
+/* Strings, calls without an event, filters, what is off. */
+static noinline notrace void handle_mode(unsigned int calls, long number,
+					 u8 mode, struct pt_regs *regs)
+{
+	if (mode == MODE_SLOW)
+		write_slow(calls, number, regs);
+	else if (mode == MODE_UNKNOWN)
+		write_unknown(calls, number, regs);
+	else if (mode & MODE_FILTERED)
+		handle_filtered(calls, number, mode, regs);
+}
+
+/* 32-bit programs, numbers out of bounds. */
 static noinline notrace void handle_odd(unsigned int calls, long number,
 					struct pt_regs *regs)
 {
@@ -258,26 +286,20 @@ static noinline notrace void handle_odd(unsigned int calls, long number,
 	} else {
 		mode = READ_ONCE(unknown_mode[calls]);
 	}
-	if (mode == MODE_OFF)
-		return;
-	if (mode == MODE_SLOW)
-		write_slow(calls, number, regs);
-	else if (mode == MODE_UNKNOWN)
-		write_unknown(calls, number, regs);
-	else
-		handle_filtered(calls, number, mode, regs);
+	handle_mode(calls, number, mode, regs);
 }
 
 static __always_inline void handle(unsigned int calls, const struct call *table,
 				   long number, struct pt_regs *regs)
 {
-	if (likely((unsigned long)number < VTRACE_NUM_SYSCALLS &&
-		   !in_ia32_syscall() &&
-		   /* Any value that it ever had will do. */
-		   data_race(table[number].mode) == MODE_QUICK))
+	if (unlikely((unsigned long)number >= VTRACE_NUM_SYSCALLS ||
+		     in_ia32_syscall()))
+		handle_odd(calls, number, regs);
+	/* Any value that it ever had will do. */
+	else if (likely(data_race(table[number].mode) == MODE_QUICK))
 		write_quick(&table[number], calls, regs);
 	else
-		handle_odd(calls, number, regs);
+		handle_mode(calls, number, READ_ONCE(table[number].mode), regs);
 }
 
 static notrace void handle_sys_enter(void *data, struct pt_regs *regs, long id)
@@ -381,6 +403,7 @@ static void set_unknown(unsigned int calls, u8 mode)
 	const struct vtrace_class *class = vtrace_calls[calls].class;
 	u32 number;
 
+	/* As set_mode(): what is seen has its filter. */
 	smp_store_release(&unknown_mode[calls], mode);
 	for (number = 0; number < vtrace_calls[calls].num; number++)
 		if (!class[number].name)

@@ -5,6 +5,7 @@
 #include <linux/tracepoint.h>
 
 #include "compat.h"
+#include "events/filter.h"
 #include "vtrace_event.h"
 
 static struct vtrace_probe *const subsystems[] = {

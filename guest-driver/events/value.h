@@ -19,19 +19,20 @@
 #define TRACEPOINT(name, tracepoint, proto, args, fields...)		\
 static enum vtrace_value_kind vtrace_kind_##name(u16 field_)		\
 {									\
+	enum vtrace_value_kind kind_ = VTRACE_VALUE_NONE;		\
 	u16 i_ = 0;							\
 									\
 	fields;								\
-	return VTRACE_VALUE_NONE;					\
+	return kind_;							\
 }
 #define FIELD(type, name, value) ({					\
 	if (field_ == i_++)						\
-		return VTRACE_VALUE_NUMBER;				\
+		kind_ = VTRACE_VALUE_NUMBER;				\
 })
 #define TEXT(name, bytes, array)	STRING(name, array)
 #define STRING(name, string) ({						\
 	if (field_ == i_++)						\
-		return VTRACE_VALUE_TEXT;				\
+		kind_ = VTRACE_VALUE_TEXT;				\
 })
 #define SEQUENCE(length_type, type, name, length, value) ({		\
 	FIELD(length_type, name, length);				\
@@ -53,16 +54,13 @@ static __always_inline void vtrace_value_##name(struct vtrace_value *v_, \
 	fields;								\
 }
 #define FIELD(type, name, value) ({					\
-	if (field_ == i_++) {						\
+	if (field_ == i_++)						\
 		v_->number = (u64)(type)(value);			\
-		return;							\
-	}								\
 })
 #define TEXT(name, bytes_, array) ({					\
 	if (field_ == i_++) {						\
 		v_->text = array;					\
 		v_->bytes = bytes_;					\
-		return;							\
 	}								\
 })
 #define STRING(name, string)	TEXT(name, PATH_MAX - 1, string)
