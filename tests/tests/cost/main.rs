@@ -30,6 +30,9 @@ const MODULE_SPACE: Range<u64> = 0xffff_ffff_a000_0000..0xffff_ffff_ff00_0000;
 /// takes 65: a count of fewer has not found the driver.
 const OWN: RangeInclusive<f64> = 65.0..=100.0;
 
+/// The event of a thread that the workload is not.
+const FILTERED: &str = "syscall_entry_getppid, filtered out";
+
 /// By how much two runs of the same instructions differ: the timer's.
 const NOISE: f64 = 0.02;
 
@@ -119,11 +122,14 @@ fn cost_of_an_event() -> Result<()> {
     guest.sh("rmmod empty_probe")?;
     let entry = traced("syscall_entry_getppid", "syscall_entry_getppid", 1)?;
     let exit = traced("syscall_exit_getppid", "syscall_exit_getppid", 1)?;
+    let filtered = traced(FILTERED, "syscall_entry_getppid if $tid == 1", 1)?;
+    let calls = [filtered.per_call(), entry.per_call()];
     let events = [
         EventCost::new(entry.name, &entry, &code)?,
         EventCost::new(exit.name, &exit, &code)?,
     ];
-    runs.extend([entry, exit]);
+    let dropped = EventCost::new(filtered.name, &filtered, &code)?;
+    runs.extend([entry, exit, filtered]);
     runs.push(traced("both", "syscall_*_getppid", 2)?);
     let kicks = Kicks::of(&serve.status()?)?;
 
@@ -132,7 +138,7 @@ fn cost_of_an_event() -> Result<()> {
         report::runs(&runs),
         kicks.received,
         kicks.armings,
-        report::by_step(&events)
+        report::by_step(&[&events[0], &events[1], &dropped])
     );
     // Past the capture of tests' output: this is what the test is for.
     writeln!(std::io::stdout(), "{tables}")?;
@@ -143,6 +149,18 @@ fn cost_of_an_event() -> Result<()> {
         ))?;
     }
 
+    ensure!(
+        (1.0..events[0].total()).contains(&dropped.total()),
+        "{:.2} instructions in the driver's text to filter an event out, {:.2} to record it",
+        dropped.total(),
+        events[0].total()
+    );
+    ensure!(
+        calls[0] < calls[1],
+        "{:.2} instructions of a call whose event is filtered out, {:.2} where it is recorded",
+        calls[0],
+        calls[1]
+    );
     for event in &events {
         ensure!(
             OWN.contains(&event.total()),

@@ -66,7 +66,7 @@ pub fn runs(runs: &[Run]) -> String {
 }
 
 /// The driver's instructions by step.
-pub fn by_step(events: &[EventCost]) -> String {
+pub fn by_step(events: &[&EventCost]) -> String {
     let mut text = String::from("| step |");
     for event in events {
         let _ = write!(text, " {} |", event.name);

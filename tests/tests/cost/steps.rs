@@ -7,6 +7,7 @@ use crate::module_code::Frame;
 
 const ENTER: &str = "enter the handler, preemption off";
 const ENABLED: &str = "is the event enabled?";
+const FILTER: &str = "does it pass the filter?";
 const RING: &str = "the vCPU's ring";
 const LEVEL: &str = "nesting level";
 const CLOCK: &str = "clock";
@@ -24,8 +25,8 @@ const OTHER: &str = "anything else of the driver";
 
 /// The steps, in the order in which an event takes them.
 pub const STEPS: &[&str] = &[
-    ENTER, ENABLED, RING, LEVEL, CLOCK, STAMP, ROOM, OPEN, CMPXCHG, HEADER, PAYLOAD, COMMIT, CLOSE,
-    LEAVE, SLOW, OTHER,
+    ENTER, ENABLED, FILTER, RING, LEVEL, CLOCK, STAMP, ROOM, OPEN, CMPXCHG, HEADER, PAYLOAD,
+    COMMIT, CLOSE, LEAVE, SLOW, OTHER,
 ];
 
 /// An instruction is looked at from the innermost function inlined around it
@@ -71,9 +72,15 @@ const RULES: &[(&str, &str, &str)] = &[
     ("put_arg*", "", PAYLOAD),
     ("*", "vtrace_reserve", ROOM),
     ("write_quick*", "op", PAYLOAD),
+    ("handle_filtered", "", FILTER),
+    ("write_filtered", "", FILTER),
+    ("vtrace_syscall_*", "", FILTER),
+    ("vtrace_program_step", "", FILTER),
     ("in_ia32_syscall", "", ENABLED),
+    ("handle_mode", "", ENABLED),
     ("syscall_get_nr", "", ENABLED),
     ("handle*", "VTRACE_NUM_SYSCALLS", ENABLED),
+    ("handle*", "in_ia32_syscall", ENABLED),
     ("handle*", "mode", ENABLED),
     ("handle*", "table[number]", ENABLED),
     ("*", "={", ENTER),

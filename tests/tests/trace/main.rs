@@ -3,6 +3,7 @@
 mod calls;
 mod events;
 mod exact;
+mod filter;
 mod hostile;
 mod kernels;
 mod kinds;
