@@ -1,45 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The handlers of system calls: one for all entries, one for all exits. */
 #include <linux/compiler.h>
-#include <linux/errno.h>
-#include <linux/gfp.h>
-#include <linux/limits.h>
 #include <linux/log2.h>
-#include <linux/mm.h>
 #include <linux/percpu.h>
 #include <linux/sched.h>
-#include <linux/topology.h>
-#include <linux/tracepoint.h>
 #include <asm/syscall.h>
 #include <trace/events/syscalls.h>
 
 #include "events/put.h"
 #include "events/syscall_filter.h"
+#include "events/syscall_modes.h"
 #include "events/syscall_special.h"
-#include "vtrace_event.h"
 #include "vtrace_writer.h"
-
-enum mode {
-	MODE_OFF,
-	MODE_QUICK,	/* integers only: size and op say all */
-	MODE_SLOW,	/* the payload is made in the scratch memory */
-	MODE_UNKNOWN,	/* there is no such call */
-	MODE_FILTERED = 0x80	/* with one of the others: if it passes */
-};
-
-/*
- * An op is an argument's offset in pt_regs and the logarithm of its size. 0
- * ends the list. An exit event begins with the return value, without an op.
- */
-#define OP_SIZE		7
-#define MAX_OPS		VTRACE_NUM_ARGS
-
-struct call {
-	u32 size;	/* of the payload */
-	u16 id;
-	u8 mode;
-	u8 op[MAX_OPS + 1];
-} __aligned(16);
 
 static struct call entry_call[VTRACE_NUM_SYSCALLS] __read_mostly;
 static struct call exit_call[VTRACE_NUM_SYSCALLS] __read_mostly;
@@ -47,20 +19,12 @@ static struct call compat_entry_call[VTRACE_NUM_COMPAT] __read_mostly;
 static struct call compat_exit_call[VTRACE_NUM_COMPAT] __read_mostly;
 
 /* As vtrace_calls[]. */
-static struct call *const call_table[VTRACE_NUM_CALLS] = {
+struct call *const vtrace_call_table[VTRACE_NUM_CALLS] = {
 	entry_call, exit_call, compat_entry_call, compat_exit_call
 };
 
-static u8 unknown_mode[VTRACE_NUM_CALLS] __read_mostly;
-
-/*
- * For payloads whose size is known only when they are made. One is enough for
- * a processor: system calls do not nest, and nothing else writes here. Not
- * vmalloc()'s, which copies from user space would look up with a lock.
- */
-#define SCRATCH_ORDER	get_order(SCRATCH_BYTES)
-#define SCRATCH_BYTES	16384
-static DEFINE_PER_CPU(u8 *, scratch);
+u8 vtrace_unknown_mode[VTRACE_NUM_CALLS] __read_mostly;
+DEFINE_PER_CPU(u8 *, vtrace_scratch);
 
 static __always_inline u8 *put_arg(u8 *p, const struct pt_regs *regs, u8 op)
 {
@@ -193,7 +157,7 @@ static __always_inline void write_made(unsigned int calls, long number,
 		vtrace_no_ring();
 		goto out;
 	}
-	start = __this_cpu_read(scratch);
+	start = __this_cpu_read(vtrace_scratch);
 	if (known) {
 		id = vtrace_call_id(calls, number);
 		end = put_call(start, calls, number, regs);
@@ -228,13 +192,13 @@ static noinline notrace void write_filtered(unsigned int calls, long number,
 	bool known = mode != (MODE_UNKNOWN | MODE_FILTERED);
 
 	if (vtrace_syscall_passes(calls, number, known, at, regs,
-				  __this_cpu_read(scratch))) {
+				  __this_cpu_read(vtrace_scratch))) {
 		if (!known)
 			write_unknown(calls, number, regs);
 		else if (mode == (MODE_SLOW | MODE_FILTERED))
 			write_slow(calls, number, regs);
 		else
-			write_quick(&call_table[calls][number], calls, regs);
+			write_quick(&vtrace_call_table[calls][number], calls, regs);
 	}
 	preempt_enable_notrace();
 }
@@ -277,14 +241,14 @@ static noinline notrace void handle_odd(unsigned int calls, long number,
 	if (in_ia32_syscall())
 		calls |= VTRACE_CALLS_COMPAT;
 	if ((unsigned long)number < vtrace_calls[calls].num) {
-		call = &call_table[calls][number];
+		call = &vtrace_call_table[calls][number];
 		mode = READ_ONCE(call->mode);
 		if (mode == MODE_QUICK) {
 			write_quick(call, calls, regs);
 			return;
 		}
 	} else {
-		mode = READ_ONCE(unknown_mode[calls]);
+		mode = READ_ONCE(vtrace_unknown_mode[calls]);
 	}
 	handle_mode(calls, number, mode, regs);
 }
@@ -302,12 +266,12 @@ static __always_inline void handle(unsigned int calls, const struct call *table,
 		handle_mode(calls, number, READ_ONCE(table[number].mode), regs);
 }
 
-static notrace void handle_sys_enter(void *data, struct pt_regs *regs, long id)
+notrace void vtrace_handle_sys_enter(void *data, struct pt_regs *regs, long id)
 {
 	handle(0, entry_call, id, regs);
 }
 
-static notrace void handle_sys_exit(void *data, struct pt_regs *regs, long ret)
+notrace void vtrace_handle_sys_exit(void *data, struct pt_regs *regs, long ret)
 {
 	handle(VTRACE_CALLS_EXIT, exit_call, syscall_get_nr(current, regs),
 	       regs);
@@ -315,189 +279,6 @@ static notrace void handle_sys_exit(void *data, struct pt_regs *regs, long ret)
 
 static inline void check_handlers(void)
 {
-	check_trace_callback_type_sys_enter(handle_sys_enter);
-	check_trace_callback_type_sys_exit(handle_sys_exit);
-}
-
-static const struct {
-	const char *tracepoint;
-	void *handler;
-} handlers[] = {
-	{ "sys_enter", handle_sys_enter },
-	{ "sys_exit", handle_sys_exit },
-};
-
-/* Events that are enabled, of entries and exits. */
-static unsigned int users[ARRAY_SIZE(handlers)];
-
-void vtrace_syscall_release(void)
-{
-	int cpu;
-
-	for_each_possible_cpu(cpu) {
-		free_pages((unsigned long)per_cpu(scratch, cpu), SCRATCH_ORDER);
-		per_cpu(scratch, cpu) = NULL;
-	}
-}
-
-static int get_scratch(void)
-{
-	struct page *page;
-	int cpu;
-
-	for_each_possible_cpu(cpu) {
-		if (per_cpu(scratch, cpu))
-			continue;
-		page = alloc_pages_node(cpu_to_node(cpu), GFP_KERNEL,
-					SCRATCH_ORDER);
-		if (!page)
-			return -ENOMEM;
-		per_cpu(scratch, cpu) = page_address(page);
-	}
-	return 0;
-}
-
-/* What a field takes at most, if it is not one integer; else 0. */
-static u32 room_for(const struct vtrace_field *f)
-{
-	if (f->kind == VTRACE_FIELD_SPECIAL)
-		return VTRACE_SPECIAL_BYTES;
-	if (f->kind == VTRACE_FIELD_STRING)
-		return PATH_MAX;
-	return f->flags & VTRACE_FIELD_ARRAY ? f->size * f->count : 0;
-}
-
-/* Returns how its events are written. */
-static enum mode prepare(unsigned int calls, u32 number)
-{
-	struct call *call = &call_table[calls][number];
-	const struct vtrace_field *f = vtrace_calls[calls].class[number].fields;
-	u32 num_ops = 0, room = 0;
-
-	call->id = vtrace_call_id(calls, number);
-	call->size = 0;
-	for (; f->name; f++) {
-		room += room_for(f);
-		if (room_for(f))
-			continue;
-		call->size += f->size;
-		if (f->reg == offsetof(struct pt_regs, ax))
-			continue;
-		if (WARN_ON(num_ops == MAX_OPS))
-			return MODE_OFF;
-		call->op[num_ops++] = f->reg | ilog2(f->size);
-	}
-	if (WARN_ON(call->size + room > SCRATCH_BYTES))
-		return MODE_OFF;
-	return room ? MODE_SLOW : MODE_QUICK;
-}
-
-static void set_mode(struct call *call, u8 mode)
-{
-	/* Who sees it sees what has been prepared. */
-	smp_store_release(&call->mode, mode);
-}
-
-static void set_unknown(unsigned int calls, u8 mode)
-{
-	const struct vtrace_class *class = vtrace_calls[calls].class;
-	u32 number;
-
-	/* As set_mode(): what is seen has its filter. */
-	smp_store_release(&unknown_mode[calls], mode);
-	for (number = 0; number < vtrace_calls[calls].num; number++)
-		if (!class[number].name)
-			set_mode(&call_table[calls][number], mode);
-}
-
-static int use_handler(unsigned int i)
-{
-	struct tracepoint *tp;
-	int err;
-
-	err = get_scratch();
-	if (!err && !users[i]) {
-		tp = vtrace_find_tracepoint(handlers[i].tracepoint);
-		err = tp ? tracepoint_probe_register(tp, handlers[i].handler,
-						     NULL) : -ENODEV;
-	}
-	if (!err)
-		users[i]++;
-	return err;
-}
-
-static void unuse_handler(unsigned int i)
-{
-	if (!--users[i])
-		tracepoint_probe_unregister(vtrace_find_tracepoint(handlers[i].tracepoint),
-					    handlers[i].handler, NULL);
-}
-
-/* Which events an id is of. Number -1: those of unknown calls. */
-static int find(u16 id, unsigned int *calls, s32 *number)
-{
-	unsigned int n;
-
-	if (id >= VTRACE_IDS_UNKNOWN && id < VTRACE_IDS_SYSCALL) {
-		*calls = id - VTRACE_IDS_UNKNOWN;
-		*number = -1;
-		return 0;
-	}
-	if (id < VTRACE_IDS_SYSCALL || id >= VTRACE_IDS_COMPAT_END)
-		return -ENOENT;
-	if (id < VTRACE_IDS_COMPAT) {
-		n = id - VTRACE_IDS_SYSCALL;
-		*calls = n % 2;
-	} else {
-		n = id - VTRACE_IDS_COMPAT;
-		*calls = n % 2 + VTRACE_CALLS_COMPAT;
-	}
-	*number = n / 2;
-	if (*number >= vtrace_calls[*calls].num ||
-	    !vtrace_calls[*calls].class[*number].name)
-		return -ENOENT;
-	return 0;
-}
-
-int vtrace_syscall_enable(u16 id, bool on, struct vtrace_program *filter)
-{
-	unsigned int calls;
-	struct call *call;
-	u8 mode, old;
-	s32 number;
-	int err;
-
-	err = find(id, &calls, &number);
-	if (err)
-		return err;
-	if (filter && !vtrace_syscall_filter_fits(calls, number, filter))
-		return -EINVAL;
-	call = number < 0 ? NULL : &call_table[calls][number];
-	old = call ? call->mode : unknown_mode[calls];
-	mode = old & ~MODE_FILTERED;
-	if (!on) {
-		mode = MODE_OFF;
-	} else if (old == MODE_OFF) {
-		/* Not while it is on: a handler may look at it. */
-		mode = call ? prepare(calls, number) : MODE_UNKNOWN;
-		if (mode == MODE_OFF)
-			return -EINVAL;
-		err = use_handler(calls & VTRACE_CALLS_EXIT);
-		if (err)
-			return err;
-	}
-	/* Nothing passes while there is no filter. */
-	if (filter) {
-		mode |= MODE_FILTERED;
-		vtrace_syscall_filter(calls, number, filter);
-	}
-	if (call)
-		set_mode(call, mode);
-	else
-		set_unknown(calls, mode);
-	if (!filter)
-		vtrace_syscall_filter(calls, number, NULL);
-	if (old != MODE_OFF && !on)
-		unuse_handler(calls & VTRACE_CALLS_EXIT);
-	return 0;
+	check_trace_callback_type_sys_enter(vtrace_handle_sys_enter);
+	check_trace_callback_type_sys_exit(vtrace_handle_sys_exit);
 }

@@ -85,6 +85,7 @@ const RULES: &[(&str, &str, &str)] = &[
     ("handle*", "table[number]", ENABLED),
     ("*", "={", ENTER),
     ("*", "=}", LEAVE),
+    ("vtrace_handle_sys_*", "", ENABLED),
 ];
 
 /// The step of an instruction.
