@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use vhost_trace_lab::{Cpu, Witness, full_tier};
 
-use crate::numbers::{Numbers, read_numbers};
+use crate::numbers::{Numbers, assert_recorded, read_numbers};
 use crate::rig::{Rig, TIME};
 
 const VCPUS: u32 = 2;
@@ -138,16 +138,7 @@ fn trace_survives_an_unbound_driver() -> Result<()> {
     // Without a driver events are lost where no ring counts them: each
     // session has what was recorded in it.
     let (_, numbers) = read_numbers(&rig.serve.trace())?;
-    for (index, cpu) in cpus.iter().enumerate() {
-        for (context, counts) in cpu.contexts.iter().enumerate() {
-            let seen = numbers.get(&(index as u32, context)).copied();
-            let seen = seen.unwrap_or_default();
-            assert_eq!(
-                seen.count, counts.recorded,
-                "vCPU {index} context {context}"
-            );
-        }
-    }
+    assert_recorded(&numbers, &cpus);
     Ok(())
 }
 

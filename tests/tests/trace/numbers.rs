@@ -135,3 +135,18 @@ pub fn assert_complete(numbers: &Numbers, witness: &[Cpu]) {
         }
     }
 }
+
+/// As many numbers are in the trace as the witness says were recorded, with
+/// gaps where nobody could record.
+pub fn assert_recorded(numbers: &Numbers, witness: &[Cpu]) {
+    for (index, cpu) in witness.iter().enumerate() {
+        for (context, counts) in cpu.contexts.iter().enumerate() {
+            let seen = numbers.get(&(index as u32, context)).copied();
+            let seen = seen.unwrap_or_default();
+            assert_eq!(
+                seen.count, counts.recorded,
+                "vCPU {index} context {context}"
+            );
+        }
+    }
+}

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use vhost_trace_lab::{DEFAULT_CMDLINE, Lab, Witness, static_program};
 
 use crate::life::{assert_numbers, sessions};
-use crate::numbers::read_numbers;
+use crate::numbers::{assert_recorded, read_numbers};
 use crate::rig::{Rig, SMALL, TIME};
 
 const WRITERS: &str = "payload=24 pace_us=1000 burst=4 irq_us=2000";
@@ -44,16 +44,7 @@ fn life_goes_on_after_suspend_to_memory() -> Result<()> {
     ensure!(sessions(&rig.serve.trace())?.len() == 3);
     let (summary, numbers) = read_numbers(&rig.serve.trace())?;
     assert_eq!(summary.discarded, 0);
-    for (index, cpu) in cpus.iter().enumerate() {
-        for (context, counts) in cpu.contexts.iter().enumerate() {
-            let seen = numbers.get(&(index as u32, context)).copied();
-            let seen = seen.unwrap_or_default();
-            assert_eq!(
-                seen.count, counts.recorded,
-                "vCPU {index} context {context}"
-            );
-        }
-    }
+    assert_recorded(&numbers, &cpus);
     Ok(())
 }
 
