@@ -113,7 +113,7 @@ static noinline notrace u8 step_slowly(const struct vtrace_program *p,
 notrace u8 vtrace_program_step(const struct vtrace_program *p, u8 at,
 			       struct vtrace_value *v)
 {
-	const struct vtrace_term *t = &p->term[at];
+	const struct vtrace_term *t = p->term + at;
 	u64 number = v->number;
 
 	if (t->op == VTRACE_OP_MATCH ||

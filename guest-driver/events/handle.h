@@ -49,7 +49,7 @@ static notrace void filtered_##name(void *data_, proto)			\
 	if (likely(filter_))						\
 		at_ = 0;						\
 	while (at_ < VTRACE_MAX_TERMS) {				\
-		field_ = filter_->term[at_].operand;			\
+		field_ = (filter_->term + at_)->operand;		\
 		if (field_ < VTRACE_MAX_FIELDS)				\
 			vtrace_value_##name(&value_, field_, args);	\
 		at_ = vtrace_program_step(filter_, at_, &value_);	\

@@ -23,13 +23,15 @@ vtrace_syscall_filter_of(unsigned int calls, long number, bool known)
 {
 	if (!known)
 		number = VTRACE_SYSCALL_FILTERS - 1;
-	return READ_ONCE(vtrace_syscall_filters[calls][number]);
+	/* No subscripts: a kernel that checks those makes a call of it. */
+	return READ_ONCE(*(*(vtrace_syscall_filters + calls) + number));
 }
 
 /* The value of an argument, in 64 bits. */
 static __always_inline u64 vtrace_syscall_extend(u64 raw, const struct vtrace_field *f)
 {
-	unsigned int shift = 64 - 8 * f->size;
+	/* 0 to 56: the size is that of an integer. */
+	unsigned int shift = (64 - 8 * f->size) & 63;
 
 	raw <<= shift;
 	if (f->flags & VTRACE_FIELD_SIGNED)
@@ -47,16 +49,18 @@ static __always_inline u8 vtrace_syscall_begin(unsigned int calls, long number,
 {
 	const struct vtrace_program *p = vtrace_syscall_filter_of(calls, number, true);
 	const struct vtrace_field *f;
+	const struct vtrace_term *t;
 	u16 left;
 	u64 value;
 
 	if (unlikely(!p))
 		return VTRACE_DROP;
-	if (p->term[0].op == VTRACE_OP_MATCH)
+	t = p->term;
+	if (t->op == VTRACE_OP_MATCH)
 		return 0;
-	left = p->term[0].operand;
+	left = t->operand;
 	if (left < VTRACE_MAX_FIELDS) {
-		f = vtrace_calls[calls].class[number].fields;
+		f = (vtrace_calls + calls)->class[number].fields;
 		for (; left && f->kind != VTRACE_FIELD_SPECIAL; left--)
 			f++;
 		if (f->kind == VTRACE_FIELD_SPECIAL)
@@ -65,9 +69,7 @@ static __always_inline u8 vtrace_syscall_begin(unsigned int calls, long number,
 	} else if (!vtrace_quick_context(&value, left)) {
 		return 0;
 	}
-	if (vtrace_number_holds(&p->term[0], value))
-		return p->term[0].yes;
-	return p->term[0].no;
+	return vtrace_number_holds(t, value) ? t->yes : t->no;
 }
 
 /*
