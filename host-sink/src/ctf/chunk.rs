@@ -118,12 +118,18 @@ impl Chunk {
         self.streams.is_empty()
     }
 
-    /// Ends the trace: its last packets tell each stream's loss. Tries all
+    /// Ends the trace: its last packets tell each stream's loss, and that none
+    /// had an event up to where the last one ends. Readers that look only at
+    /// the time that all streams cover would leave out the rest. Tries all
     /// streams; returns the first failure.
     pub(super) fn end(&mut self, ends: &[StreamEnd]) -> Result<(), FileError> {
         let mut result = Ok(());
         for end in ends {
             result = result.and(self.end_stream(end));
+        }
+        let last = self.streams.values().map(StreamFile::end).max();
+        for stream in self.streams.values_mut() {
+            result = result.and(stream.last_until(last.unwrap_or_default()));
         }
         result
     }

@@ -180,7 +180,8 @@ impl Sink for CtfSink {
             return Ok(());
         };
         let told = |end: &StreamEnd| live.told.get(&end.stream).copied().unwrap_or(0);
-        let ended = if ends.iter().any(|end| end.discarded > told(end)) {
+        let untold = ends.iter().any(|end| end.discarded > told(end));
+        let ended = if untold || live.chunk.is_some() {
             let vm = self.options.vm.clone();
             self.chunk()
                 .and_then(|chunk| chunk.end(ends).map_err(|e| e.of(&vm)))

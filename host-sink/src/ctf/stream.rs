@@ -119,6 +119,23 @@ impl StreamFile {
             })
     }
 
+    /// Sees to it that the last packet does not end before `end`; no event came
+    /// until then.
+    pub(super) fn last_until(&mut self, end: u64) -> Result<(), FileError> {
+        match &mut self.newest {
+            Some(newest) if newest.end < end => {
+                newest.end = end;
+                self.rewrite_newest()
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where the last packet ends.
+    pub(super) fn end(&self) -> u64 {
+        self.behind().end
+    }
+
     /// Bytes of both files.
     pub(super) fn bytes(&self) -> u64 {
         self.behind().data + self.index.len()

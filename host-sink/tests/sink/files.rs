@@ -84,6 +84,37 @@ fn sink_ctf_tells_the_loss_before_between_and_behind() {
     assert_eq!((reading.lines.len(), reading.discarded), (40, 23));
 }
 
+/// The last packet's end, from a stream's index.
+fn last_end(dir: &Path, vcpu: u32) -> u64 {
+    let index = dir
+        .join(SESSION_DIR)
+        .join(format!("kernel/index/events_{vcpu}.idx"));
+    let index = fs::read(index).unwrap();
+    let word = index.len() - 72 + 4 * 8;
+    u64::from_be_bytes(index[word..word + 8].try_into().unwrap())
+}
+
+#[test]
+fn sink_ctf_ends_all_streams_at_the_same_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut sink = sink(dir.path(), None);
+    sink.begin(&session(), &numbered()).unwrap();
+    for (vcpu, first) in [(0, 100), (1, 500), (2, 300)] {
+        sink.packet(numbers(vcpu, 0, first, 10).copied(0)).unwrap();
+    }
+    sink.provisional(numbers(2, SUB as u64, 400, 10).copied(0))
+        .unwrap();
+    let before = [0, 1, 2].map(|vcpu| last_end(dir.path(), vcpu));
+    assert_eq!(before, [109, 509, 409]);
+    // Losses are told in a packet of their own, which ends it as well.
+    sink.end(&[stream_end(0, 109, 3)]).unwrap();
+    for vcpu in 0..3 {
+        assert_eq!(last_end(dir.path(), vcpu), 509, "{vcpu}");
+    }
+    let reading = read(dir.path());
+    assert_eq!((reading.lines.len(), reading.discarded), (40, 3));
+}
+
 #[test]
 fn sink_ctf_is_readable_at_every_moment() {
     let dir = tempfile::tempdir().unwrap();
