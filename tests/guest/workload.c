@@ -9,9 +9,12 @@
  *   workload [--mark] fork N           N children that exit at once
  *   workload [--mark] paced RATE N     N getppid calls, RATE in a second
  *   workload [--mark] call NUMBER N    N calls of a number, all arguments 0
+ *   workload [--mark] copy N FROM TO   N blocks of 4 KiB, each read, written
+ *                                      and synchronised
  *
  * With --mark the loop stands between two instructions that do nothing, for a
  * TCG plugin to see: nopl 0x4d545601(%rax,%rax,1), and ...02 behind it.
+ * With --wait before all this it reads a byte of its input first.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -180,10 +183,32 @@ static unsigned long any_calls(long nr, unsigned long n)
 	return calls;
 }
 
+static unsigned long copy_calls(unsigned long n, const char *from, const char *to)
+{
+	static char block[4096];
+	unsigned long calls = 0;
+	int in = open(from, O_RDONLY);
+	int out = open(to, O_WRONLY | O_CREAT, 0600);
+
+	if (in < 0 || out < 0)
+		fail("open");
+	begin();
+	for (; calls < n; calls++) {
+		if (read(in, block, sizeof(block)) != sizeof(block))
+			fail("read");
+		if (write(out, block, sizeof(block)) != sizeof(block) || fsync(out))
+			fail("write");
+	}
+	end();
+	close(in);
+	close(out);
+	return calls;
+}
+
 static void usage(void)
 {
-	fprintf(stderr, "usage: workload [--mark] getppid N | openat N PATH | ctxsw N | fork N | "
-			"paced RATE N | call NUMBER N\n");
+	fprintf(stderr, "usage: workload [--wait] [--mark] getppid N | openat N PATH | ctxsw N | fork N | "
+			"paced RATE N | call NUMBER N | copy N FROM TO\n");
 	exit(2);
 }
 
@@ -191,7 +216,14 @@ int main(int argc, char **argv)
 {
 	unsigned long calls;
 	const char *name;
+	char byte;
 
+	if (argc > 1 && !strcmp(argv[1], "--wait")) {
+		if (read(0, &byte, 1) != 1)
+			fail("read");
+		argc--;
+		argv++;
+	}
 	if (argc > 1 && !strcmp(argv[1], "--mark")) {
 		marking = 1;
 		argc--;
@@ -212,6 +244,8 @@ int main(int argc, char **argv)
 		calls = paced_calls(number(argv[2]), number(argv[3]));
 	else if (!strcmp(name, "call") && argc == 4)
 		calls = any_calls(number(argv[2]), number(argv[3]));
+	else if (!strcmp(name, "copy") && argc == 5)
+		calls = copy_calls(number(argv[2]), argv[3], argv[4]);
 	else
 		usage();
 	printf("workload %s calls=%lu\n", name, calls);

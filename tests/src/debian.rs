@@ -40,6 +40,20 @@ pub fn missing_packages<'a>(packages: &[&'a str]) -> Result<Vec<&'a str>> {
         .collect())
 }
 
+/// The first of `packages` that this machine's Debian does not have.
+pub(crate) fn unknown_package<'a>(packages: &[&'a str]) -> Result<Option<&'a str>> {
+    update_lists(false)?;
+    for name in packages {
+        let policy = stdout(command("apt-cache").args(["policy", name]))?;
+        let mut lines = policy.lines().map(str::trim);
+        let candidate = lines.find_map(|line| line.strip_prefix("Candidate: "));
+        if candidate.is_none_or(|version| version == "(none)") {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
 /// Installs those of `packages` that are missing. The second call costs one
 /// `dpkg-query`.
 pub fn install_packages(packages: &[&str]) -> Result<()> {

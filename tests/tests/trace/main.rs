@@ -1,6 +1,8 @@
 //! The whole way: a real guest, the driver, `serve`, babeltrace2.
 
+mod analyses;
 mod calls;
+mod compass;
 mod events;
 mod exact;
 mod filter;

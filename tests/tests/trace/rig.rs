@@ -19,11 +19,19 @@ pub const TINY: &[&str] = &["--sub-size", "4K", "--num-sub", "2"];
 /// How long a guest may take to do what a test asks of it.
 pub const TIME: Duration = Duration::from_secs(120);
 
-/// Guest memory in a file, removed in the end.
+/// Guest memory or a disk in a file, removed in the end.
 #[derive(Debug)]
 pub struct Memory(PathBuf);
 
 impl Memory {
+    /// A file of this name and process, in memory itself.
+    pub fn at(name: &str) -> Self {
+        let process = std::process::id();
+        Self(PathBuf::from(format!(
+            "/dev/shm/vhost-trace-{process}-{name}"
+        )))
+    }
+
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -68,10 +76,7 @@ impl Rig {
     ) -> Result<Self> {
         let lab = Lab::prepare()?;
         let serve = Serve::start(name, serve_args)?;
-        let memory = Memory(PathBuf::from(format!(
-            "/dev/shm/vhost-trace-{}-{name}",
-            std::process::id()
-        )));
+        let memory = Memory::at(name);
         let guest = lab
             .guest(name)
             .kernel(kernel)

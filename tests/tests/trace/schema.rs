@@ -80,7 +80,7 @@ const LATER: &[&str] = &[
 
 /// The events of TSDL metadata, each with its fields as text without layout:
 /// `i32 tid`, `x64 buf`, `t8 comm[16]`. Blocks are as both writers indent them.
-fn classes(tsdl: &str) -> BTreeMap<String, String> {
+pub fn classes(tsdl: &str) -> BTreeMap<String, String> {
     tsdl.split("\nevent {\n")
         .skip(1)
         .filter_map(|block| {
