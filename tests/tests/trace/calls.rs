@@ -4,7 +4,7 @@
 use anyhow::Result;
 use vhost_trace_lab::read_trace;
 
-use crate::rig::{Rig, SMALL};
+use crate::rig::{ROOMY, Rig};
 
 /// Calls since Linux 6.2, whose numbers are those of every architecture.
 const CALLS: &[(&str, u32)] = &[
@@ -34,7 +34,7 @@ const CALLS: &[(&str, u32)] = &[
 #[test]
 fn trace_calls_of_later_kernels_have_events() -> Result<()> {
     const EACH: u64 = 7;
-    let mut rig = Rig::boot("calls", 1, SMALL)?;
+    let mut rig = Rig::boot("calls", 1, ROOMY)?;
     rig.load_driver()?;
     rig.enable("syscalls")?;
     // What the kernel's own tracer knows is the kernel's list of its calls.

@@ -106,7 +106,7 @@ fn trace_hostile_guest_harms_nobody() -> Result<()> {
 
     // The same serve traces an honest driver in the same guest.
     rig.load_driver()?;
-    let witness = rig.load_witness("payload=24 pace_us=500 burst=4 count=2000")?;
+    let witness = rig.load_witness("payload=24 pace_us=2000 burst=4 count=2000")?;
     let from = rig.guest.console().len();
     rig.run_witness(true)?;
     rig.guest.wait_console(from, "vt_witness: done", TIME)?;

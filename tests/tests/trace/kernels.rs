@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use vhost_trace_lab::{Flavour, Series, full_tier};
 
 use crate::numbers::{account, assert_complete, read_numbers};
-use crate::rig::{Rig, SMALL};
+use crate::rig::{ROOMY, Rig};
 
 /// For virtual machines: fewer drivers, and other options.
 #[test]
@@ -16,7 +16,7 @@ fn kernels_cloud_flavours_are_traced() -> Result<()> {
         let kernel = series.kernel(Flavour::Cloud)?;
         ensure!(kernel.release.contains("-cloud-"), "{}", kernel.release);
         let name = format!("cloud-{}", series.name());
-        let mut rig = Rig::boot_on(&kernel, &name, SMALL, |guest| guest.smp(2))?;
+        let mut rig = Rig::boot_on(&kernel, &name, ROOMY, |guest| guest.smp(2))?;
         rig.load_driver()?;
         let witness = rig.load_witness("payload=24 pace_us=1000 burst=4 irq_us=2000")?;
         rig.enable("sched_switch")?;

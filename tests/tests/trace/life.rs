@@ -12,13 +12,10 @@ use anyhow::{Context, Result, ensure};
 use vhost_trace_lab::{Cpu, Witness, full_tier};
 
 use crate::numbers::{Numbers, assert_recorded, read_numbers};
-use crate::rig::{Rig, TIME};
+use crate::rig::{ROOMY, Rig, TIME};
 
 const VCPUS: u32 = 2;
 const WRITERS: &str = "payload=24 pace_us=1000 burst=4 irq_us=2000";
-/// Small enough to come round, large enough to lose nothing while the host is
-/// busy with a guest's end.
-const RINGS: &[&str] = &["--sub-size", "64K", "--num-sub", "8"];
 
 /// Runs of each kind: 10 in all in the default tier, 50 in the full one.
 fn runs(default: u32) -> u32 {
@@ -34,7 +31,7 @@ fn some_time() {
 }
 
 fn boot(name: &str) -> Result<(Rig, Witness)> {
-    let rig = Rig::boot(name, VCPUS, RINGS)?;
+    let rig = Rig::boot(name, VCPUS, ROOMY)?;
     rig.load_driver()?;
     let witness = rig.load_witness(WRITERS)?;
     rig.run_witness(true)?;

@@ -8,7 +8,7 @@ use vhost_trace_lab::{DEFAULT_CMDLINE, Lab, Witness, static_program};
 
 use crate::life::{assert_numbers, sessions};
 use crate::numbers::{assert_recorded, read_numbers};
-use crate::rig::{Rig, SMALL, TIME};
+use crate::rig::{ROOMY, Rig, TIME};
 
 const WRITERS: &str = "payload=24 pace_us=1000 burst=4 irq_us=2000";
 
@@ -24,7 +24,7 @@ fn write_on(rig: &Rig, witness: &Witness) -> Result<()> {
 /// recorded in it.
 #[test]
 fn life_goes_on_after_suspend_to_memory() -> Result<()> {
-    let mut rig = Rig::boot_with("life-suspend", SMALL, |guest| {
+    let mut rig = Rig::boot_with("life-suspend", ROOMY, |guest| {
         guest.smp(2).append("suspend.pm_test_delay=1")
     })?;
     rig.load_driver()?;
@@ -50,7 +50,7 @@ fn life_goes_on_after_suspend_to_memory() -> Result<()> {
 
 /// A guest that has the lab's kernel and initramfs at hand, as its next ones.
 fn boot_with_next_kernel(name: &str, how: &str) -> Result<(Rig, Witness)> {
-    let rig = Rig::boot_with(name, SMALL, |guest| {
+    let rig = Rig::boot_with(name, ROOMY, |guest| {
         guest
             .smp(2)
             .memory_mib(1024)

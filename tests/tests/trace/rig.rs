@@ -13,6 +13,10 @@ use vhost_trace_lab::{
 /// Small rings, which come round several times in any test.
 pub const SMALL: &[&str] = &["--sub-size", "16K", "--num-sub", "4"];
 
+/// Rings that come round, too, and lose nothing of a guest that takes its time
+/// while the host is busy for most of a second.
+pub const ROOMY: &[&str] = &["--sub-size", "64K", "--num-sub", "8"];
+
 /// The smallest rings there are: nobody keeps up with them.
 pub const TINY: &[&str] = &["--sub-size", "4K", "--num-sub", "2"];
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use vhost_trace_lab::{Guest, Witness, full_tier};
 
 use crate::numbers::{account, assert_complete, read_numbers};
-use crate::rig::{Rig, SMALL, TIME};
+use crate::rig::{ROOMY, Rig, TIME};
 
 /// Writers that no ring loses.
 const PACED: &str = "payload=24 pace_us=1000 burst=4 irq_us=2000";
@@ -96,7 +96,7 @@ fn highest_address(rig: &Rig) -> Result<u64> {
 #[test]
 fn size_grows_under_load() -> Result<()> {
     const VCPUS: u32 = 4;
-    let mut rig = Rig::boot_with("size-grows", SMALL, |guest| {
+    let mut rig = Rig::boot_with("size-grows", ROOMY, |guest| {
         guest
             .smp(2)
             .max_vcpus(VCPUS)
@@ -164,7 +164,7 @@ fn size_of_80_vcpus() -> Result<()> {
         return Ok(());
     }
     const VCPUS: u32 = 80;
-    let mut rig = Rig::boot_with("size-80", SMALL, |guest| {
+    let mut rig = Rig::boot_with("size-80", ROOMY, |guest| {
         guest
             .smp(VCPUS)
             .memory_mib(2048)
@@ -183,7 +183,7 @@ fn size_of_5_gib() -> Result<()> {
     if !full_tier() {
         return Ok(());
     }
-    let mut rig = Rig::boot_with("size-5g", SMALL, |guest| guest.smp(2).memory_mib(5120))?;
+    let mut rig = Rig::boot_with("size-5g", ROOMY, |guest| guest.smp(2).memory_mib(5120))?;
     rig.load_driver()?;
     ensure!(highest_address(&rig)? >= GIB_4);
     let witness = rig.load_witness(PACED)?;

@@ -4,7 +4,7 @@ use anyhow::Result;
 use vhost_trace_lab::{Lab, Witness};
 
 use crate::numbers::{account, assert_complete, read_numbers};
-use crate::rig::{Rig, SMALL, TIME};
+use crate::rig::{ROOMY, Rig, SMALL, TIME};
 
 const NMIS: u64 = 1000;
 const NMIS_IN_RESERVATION: u64 = 50;
@@ -79,9 +79,9 @@ fn trace_numbers_in_overwrite_mode_are_there_or_counted() -> Result<()> {
 
 #[test]
 fn trace_paced_numbers_are_all_there() -> Result<()> {
-    let mut rig = Rig::boot("stress-paced", VCPUS, SMALL)?;
+    let mut rig = Rig::boot("stress-paced", VCPUS, ROOMY)?;
     rig.load_driver()?;
-    let witness = rig.load_witness("payload=24 pace_us=500 burst=8 count=20000 irq_us=1000")?;
+    let witness = rig.load_witness("payload=24 pace_us=1000 burst=8 count=40000 irq_us=1000")?;
     let console = rig.guest.console().len();
     rig.run_witness(true)?;
     rig.guest.wait_console(console, "vt_witness: done", TIME)?;
@@ -91,7 +91,7 @@ fn trace_paced_numbers_are_all_there() -> Result<()> {
     let (summary, numbers) = read_numbers(&rig.serve.trace())?;
     assert_complete(&numbers, &cpus);
     for (index, cpu) in cpus.iter().enumerate() {
-        assert!(cpu.contexts[0].recorded >= 20_000, "{cpu:?}");
+        assert!(cpu.contexts[0].recorded >= 40_000, "{cpu:?}");
         assert_eq!(cpu.attempted(), cpu.recorded(), "{cpu:?}");
         let account = account(&status, index as u32)?;
         assert_eq!((account.lost, account.overwritten), (0, 0), "{account:?}");
