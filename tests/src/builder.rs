@@ -20,9 +20,10 @@ use crate::process::{command, stdout};
 use crate::program::static_program;
 
 /// The kernel command line of each guest; [`GuestBuilder::append`] adds to it,
-/// and the last word about a parameter counts.
+/// and the last word about a parameter counts. A busy host may be too slow for
+/// the kernel's check of the timer, after which it would panic.
 pub const DEFAULT_CMDLINE: &str = "console=ttyS0 quiet panic=-1 nokaslr mitigations=off \
-     tsc=reliable clocksource=tsc";
+     tsc=reliable clocksource=tsc no_timer_check";
 
 const BOOT_TIME: Duration = Duration::from_secs(120);
 /// The initramfs in the folder of a guest.
