@@ -19,13 +19,24 @@ const READER: &[&str] = &["babeltrace", "python3-babeltrace", "python3-pyparsing
 /// path may be another.
 const PYTHON: &str = "/usr/bin/python3";
 
-/// What was published runs up to Python 3.9, where `collections` still has this
-/// name. Python runs a file `sitecustomize.py` before all else.
+/// What newer Pythons need; Python runs a file `sitecustomize.py` before all
+/// else. What was published runs up to 3.9, where `collections` still has that
+/// name. Babeltrace 1 leaves the number of fields open where an event has none
+/// of a kind, which is 0 by chance up to 3.12 (Debian 13 has 3.13).
 const SITE: &str = "\
-import collections
 import collections.abc
+import babeltrace.babeltrace as babeltrace
 
 collections.Mapping = collections.abc.Mapping
+list_fields = babeltrace._bt_python_field_listcaller
+
+
+def list_fields_or_none(event, scope):
+    found = list_fields(event, scope)
+    return found if isinstance(found, list) and found[0] else 0
+
+
+babeltrace._bt_python_field_listcaller = list_fields_or_none
 ";
 
 /// The analyses, in a folder of the cache.
@@ -48,7 +59,7 @@ impl LttngAnalyses {
             return Ok(None);
         }
         install_packages(READER)?;
-        let dir = folder(&format!("lttng-analyses-{VERSION}-1"), |part, _| {
+        let dir = folder(&format!("lttng-analyses-{VERSION}-2"), |part, _| {
             install_packages(&["python3-pip"])?;
             timed("fetching lttng-analyses", || fill(part))
         })?;
