@@ -20,7 +20,8 @@
  *   SEQUENCE(type of the length, type, name, length, value of element i)
  *   NOTHING			no fields
  * A value is evaluated between reserve and commit: it is made of loads, calls
- * nothing and cannot fault. An early value and a length are evaluated before.
+ * nothing and cannot fault. An early value and a length are evaluated before,
+ * as is what a filter looks at.
  *
  * syscalls.h, syscalls_compat.h, syscalls_since.h:
  *   SYSCALL(number, name, arguments)		its return value is S64

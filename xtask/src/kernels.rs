@@ -5,13 +5,14 @@ use anyhow::Result;
 use crate::steps::Outcome;
 use crate::test::{cargo, count_tests};
 
-/// What depends on the kernel most: exactness, nested writers, deaths, and the
-/// instructions of an event.
+/// What depends on the kernel most: exactness, nested writers, deaths, filters,
+/// and the instructions of an event.
 const TESTS: &[&str] = &[
     "exact::",
     "stress::",
     "life::",
     "calls::",
+    "filter::",
     "cost_of_an_event",
 ];
 

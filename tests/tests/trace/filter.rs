@@ -170,6 +170,31 @@ fn count(rig: &Rig, check: &Check, tid: &str) -> Result<u64> {
     Ok(counted)
 }
 
+/// Filters that nothing passes, of hundreds of events and of one, take turns
+/// while these happen.
+fn replace_under_load(rig: &Rig) -> Result<()> {
+    const NEVER: [&str; 4] = [
+        "syscalls if $cpu > 7",
+        "sched_switch if next_comm == \"nobody\" || prev_tid == -7",
+        "syscalls if $procname == \"nobody\" && $cgroup == 0 || $vtid > 99999999",
+        "sched_switch if prev_state & 0x8000000000",
+    ];
+    let work = "for i in 1 2 3; do workload ctxsw 1000; workload fork 10; done";
+    let job = rig.guest.spawn(work)?;
+    for round in 0..12 {
+        rig.enable(NEVER[round % NEVER.len()])?;
+        if round % 5 == 4 {
+            rig.serve
+                .vm(&["events", "--disable", "syscalls,sched_switch"])?;
+        }
+    }
+    let output = job.wait(TIME)?;
+    ensure!(output.status == 0, "{output:?}");
+    rig.serve
+        .vm(&["events", "--disable", "syscalls,sched_switch"])?;
+    rig.enable(&format!("syscall_entry_unknown if id == {MARK}"))
+}
+
 /// A command that the guest or the host refuses, and why.
 fn refused(rig: &Rig, rule: &str, why: &str) -> Result<()> {
     let args = ["events", "filter", "--enable", rule];
@@ -233,6 +258,7 @@ fn filter_passes_what_the_guests_own_tracer_counts() -> Result<()> {
         wanted.push(run(&rig, check, &tid).with_context(|| check.filter.clone())?);
     }
     job.wait(TIME)?;
+    replace_under_load(&rig)?;
 
     // What is wanted outlives the driver; then a filter is taken away.
     let last = &checks[3];
