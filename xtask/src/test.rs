@@ -50,10 +50,8 @@ pub(crate) fn test(name: Option<&str>, full: bool) -> Result<bool> {
         }
     }
     let mut cargo = cargo();
-    cargo.args(["test", "--workspace", "--no-fail-fast"]);
-    if let Some(name) = name {
-        cargo.arg("--").arg(name);
-    }
+    cargo.args(["test", "--workspace", "--no-fail-fast", "--"]);
+    cargo.args(name);
     let tally = count_tests(&mut cargo, full)?;
     println!("<== tests: {tally}, {}", seconds(begin));
     sum += tally;
@@ -76,11 +74,14 @@ pub(crate) fn cargo() -> Command {
     cargo
 }
 
-/// Runs a `cargo test`, shows what it says and sums its result lines. A run
-/// that fails without a failed test (it did not compile) counts as one.
+/// Runs a `cargo test` whose arguments end with the tests', shows what it says
+/// and sums its result lines. A run that fails without a failed test (it did
+/// not compile) counts as one.
+///
+/// Tests of the full tier alone are marked as ignored.
 pub(crate) fn count_tests(cargo: &mut Command, full: bool) -> Result<Tally> {
     if full {
-        cargo.env("VHOST_TRACE_FULL", "1");
+        cargo.env("VHOST_TRACE_FULL", "1").arg("--include-ignored");
     }
     // A failed test says what it expected; where it was, its name says.
     if std::env::var_os("RUST_LIB_BACKTRACE").is_none() {

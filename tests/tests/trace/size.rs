@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use vhost_trace_lab::{Guest, Witness, full_tier};
+use vhost_trace_lab::{Guest, Witness};
 
 use crate::numbers::{account, assert_complete, read_numbers};
 use crate::rig::{ROOMY, Rig, TIME};
@@ -159,10 +159,8 @@ fn size_of_rings_beyond_memory_is_survived() -> Result<()> {
 
 /// More vCPUs than a virtio device has queues for.
 #[test]
+#[ignore = "full tier"]
 fn size_of_80_vcpus() -> Result<()> {
-    if !full_tier() {
-        return Ok(());
-    }
     const VCPUS: u32 = 80;
     let mut rig = Rig::boot_with("size-80", ROOMY, |guest| {
         guest
@@ -179,10 +177,8 @@ fn size_of_80_vcpus() -> Result<()> {
 
 /// Memory in two regions, with the rings above the hole below 4 GiB.
 #[test]
+#[ignore = "full tier"]
 fn size_of_5_gib() -> Result<()> {
-    if !full_tier() {
-        return Ok(());
-    }
     let mut rig = Rig::boot_with("size-5g", ROOMY, |guest| guest.smp(2).memory_mib(5120))?;
     rig.load_driver()?;
     ensure!(highest_address(&rig)? >= GIB_4);
