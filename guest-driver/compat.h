@@ -56,6 +56,13 @@ static inline unsigned int vtrace_nr_irqs(void)
 
 /* Tracepoints. */
 
+/* How often one turns preemption off around its handlers. */
+#ifdef VTRACE_HAS_TRACEPOINT_PREEMPT_OFF
+#define VTRACE_TRACEPOINT_PREEMPT_OFF	1
+#else
+#define VTRACE_TRACEPOINT_PREEMPT_OFF	0
+#endif
+
 /* Since 6.16 it says whether the last thread of its process exits. */
 #ifdef VTRACE_HAS_EXIT_GROUP_DEAD
 #define VTRACE_EXIT_PROTO	PROTO(struct task_struct *p, bool group_dead)

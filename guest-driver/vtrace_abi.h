@@ -36,7 +36,7 @@ struct vtrace_config_channel {
 	u32 mode;
 	u32 sub_size;		/* bytes, a power of two, 4096 to 4 MiB */
 	u32 nsub;		/* a power of two, 2 to 256 */
-	u32 reserved;
+	u32 contexts;		/* wanted: VTRACE_CONTEXT_BIT() each */
 };
 
 struct vtrace_config {
@@ -189,7 +189,10 @@ struct vtrace_term {
 #define VTRACE_PASS		0xff
 #define VTRACE_DROP		0xfe
 
-/* Of the running task, as the initial namespace has it; of its own: V. */
+/*
+ * Contexts: what filters and the events of a channel may have besides fields.
+ * Of the running task, as the initial namespace has it; of its own: V.
+ */
 #define VTRACE_CONTEXT_TID	0x100
 #define VTRACE_CONTEXT_PID	0x101
 #define VTRACE_CONTEXT_VTID	0x102
@@ -197,7 +200,20 @@ struct vtrace_term {
 #define VTRACE_CONTEXT_PROCNAME	0x104	/* a string */
 #define VTRACE_CONTEXT_CPU	0x105
 #define VTRACE_CONTEXT_CGROUP	0x106	/* id in the default hierarchy */
-#define VTRACE_CONTEXT_END	0x107
+#define VTRACE_CONTEXT_STEAL	0x107	/* of the vCPU, in ns */
+#define VTRACE_CONTEXT_PREEMPTIBLE	0x108	/* 0 or 1 */
+#define VTRACE_CONTEXT_NEED_RESCHEDULE	0x109	/* 0 or 1 */
+#define VTRACE_CONTEXT_INTERRUPTIBLE	0x10a	/* 0 or 1 */
+#define VTRACE_CONTEXT_FILTER_END	0x10b	/* those below are of no filter */
+/* Counters of the vCPU, where the guest has them. */
+#define VTRACE_CONTEXT_CYCLES		0x10b
+#define VTRACE_CONTEXT_INSTRUCTIONS	0x10c
+#define VTRACE_CONTEXT_CACHE_MISSES	0x10d
+#define VTRACE_CONTEXT_PAGE_FAULTS	0x10e
+#define VTRACE_CONTEXT_SWITCHES		0x10f
+#define VTRACE_CONTEXT_END		0x110
+
+#define VTRACE_CONTEXT_BIT(context)	(1u << ((context) - VTRACE_CONTEXT_TID))
 
 #define VTRACE_MAX_TERMS	32
 #define VTRACE_MAX_PATTERNS	512	/* bytes, NULs included */
@@ -207,6 +223,8 @@ struct vtrace_term {
  *
  * event:  u16 bytes (of the whole record), u16 id, u16 channel, u8 nfields,
  *         u8 name_len, name, field[nfields]
+ *         An id of VTRACE_ID_FULL is of no event: the fields are the contexts
+ *         that every event of the channel has between its header and its own.
  * field:  u8 kind, u8 size, u8 flags, u8 name_len, u16 count, name,
  *         then what its kind adds
  */

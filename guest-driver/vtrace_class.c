@@ -28,7 +28,7 @@ static DEFINE_MUTEX(schema_lock);
 static struct vtrace_device *device;	/* that has the schema */
 static u8 *schema;
 static size_t schema_room;
-static size_t own_bytes;		/* of the driver's own records */
+static size_t own_bytes;		/* of contexts and the driver's own records */
 static size_t schema_bytes;
 static bool schema_stale;		/* the device has not got all of it */
 static unsigned int num_classes;
@@ -52,7 +52,9 @@ int vtrace_schema_init(void)
 {
 	own_bytes = vtrace_schema_size();
 	schema_bytes = own_bytes;
-	schema_room = PAGE_ALIGN(schema_bytes + ROOM);
+	schema_room = PAGE_ALIGN(schema_bytes + ROOM +
+				 VTRACE_MAX_CHANNELS *
+				 vtrace_schema_write_contexts(NULL, 0, ~0u));
 	schema = alloc_pages_exact(schema_room, GFP_KERNEL | __GFP_ZERO);
 	if (!schema)
 		return -ENOMEM;
@@ -127,6 +129,36 @@ int vtrace_schema_send(struct vtrace_device *dev)
 	ret = send_all(dev);
 	mutex_unlock(&schema_lock);
 	return ret;
+}
+
+/*
+ * Put the contexts that this device wants before all else. No device knows the
+ * schema yet.
+ */
+void vtrace_schema_prepare(struct vtrace_device *dev)
+{
+	size_t own = vtrace_schema_size(), bytes = 0;
+	u32 c, i;
+
+	mutex_lock(&schema_lock);
+	for (c = 0; c < dev->num_channels; c++)
+		if (dev->contexts[c])
+			bytes += vtrace_schema_write_contexts(NULL, c,
+							      dev->contexts[c]);
+	memmove(schema + bytes + own, schema + own_bytes,
+		schema_bytes - own_bytes);
+	for (i = 0; i < num_classes; i++)
+		classes[i].offset += bytes + own - own_bytes;
+	schema_bytes += bytes + own - own_bytes;
+	own_bytes = bytes + own;
+
+	vtrace_schema_write(schema + bytes);
+	for (c = 0, bytes = 0; c < dev->num_channels; c++)
+		if (dev->contexts[c])
+			bytes += vtrace_schema_write_contexts(schema + bytes, c,
+							      dev->contexts[c]);
+	vtrace_root_set_schema(schema, schema_bytes);
+	mutex_unlock(&schema_lock);
 }
 
 /* The same, and from now on what is added to it. */

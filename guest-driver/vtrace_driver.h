@@ -54,6 +54,7 @@ struct vtrace_device {
 	bool has_hotplug;
 	u32 num_channels;
 	struct vtrace_config_channel channel[VTRACE_MAX_CHANNELS];
+	u32 contexts[VTRACE_MAX_CHANNELS];	/* that its events have */
 	struct vtrace_ring_memory **ring;	/* of vCPU and channel */
 };
 
@@ -130,6 +131,7 @@ extern unsigned long vtrace_classes_off[];
 int vtrace_class_enable(u16 id, bool on);
 int vtrace_schema_init(void);
 void vtrace_schema_release(void);
+void vtrace_schema_prepare(struct vtrace_device *dev);
 int vtrace_schema_start(struct vtrace_device *dev);
 int vtrace_schema_resume(struct vtrace_device *dev);
 void vtrace_schema_stop(void);
@@ -140,12 +142,18 @@ struct vtrace_program;
 struct vtrace_program *vtrace_program_load(const void *payload, u32 bytes,
 					   const u16 **ids, u32 *num_ids);
 
+/* vtrace_context.c: what a channel's events have besides their fields */
+void vtrace_contexts_start(struct vtrace_device *dev);
+void vtrace_contexts_stop(void);
+u32 vtrace_context_bytes(u32 contexts);
+
 /* events/ and vtrace_schema.c: the driver's own events */
 int vtrace_event_enable(u16 id, bool on, struct vtrace_program *filter);
 void vtrace_events_settle(struct vtrace_program *filter);
 void vtrace_events_disable_all(void);
 size_t vtrace_schema_size(void);
 void vtrace_schema_write(void *buf);
+size_t vtrace_schema_write_contexts(void *buf, u16 channel, u32 contexts);
 void vtrace_statedump(void);
 
 #endif

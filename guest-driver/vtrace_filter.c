@@ -3,13 +3,12 @@
  * Filters as they come from the device, how long they live, and what they see
  * of the running task.
  */
-#include <linux/cgroup.h>
 #include <linux/err.h>
-#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/tracepoint.h>
 
+#include "events/context.h"
 #include "events/filter.h"
 #include "vtrace_driver.h"
 
@@ -72,20 +71,6 @@ void vtrace_programs_collect(void)
 	}
 }
 
-static __always_inline u64 this_cgroup(void)
-{
-#ifdef CONFIG_CGROUPS
-	u64 id;
-
-	rcu_read_lock();
-	id = cgroup_id(task_dfl_cgroup(current));
-	rcu_read_unlock();
-	return id;
-#else
-	return 0;
-#endif
-}
-
 static __always_inline void look_at_context(struct vtrace_value *v, u16 operand)
 {
 	/* No switch, which may become a jump through a table. */
@@ -93,11 +78,19 @@ static __always_inline void look_at_context(struct vtrace_value *v, u16 operand)
 		v->text = current->comm;
 		v->bytes = sizeof(current->comm);
 	} else if (operand == VTRACE_CONTEXT_CGROUP) {
-		v->number = this_cgroup();
+		v->number = vtrace_this_cgroup();
 	} else if (operand == VTRACE_CONTEXT_VTID) {
 		v->number = task_pid_vnr(current);
 	} else if (operand == VTRACE_CONTEXT_VPID) {
 		v->number = task_tgid_vnr(current);
+	} else if (operand == VTRACE_CONTEXT_STEAL) {
+		v->number = vtrace_this_steal();
+	} else if (operand == VTRACE_CONTEXT_PREEMPTIBLE) {
+		v->number = vtrace_is_preemptible();
+	} else if (operand == VTRACE_CONTEXT_NEED_RESCHEDULE) {
+		v->number = test_tsk_need_resched(current);
+	} else if (operand == VTRACE_CONTEXT_INTERRUPTIBLE) {
+		v->number = !irqs_disabled();
 	}
 }
 

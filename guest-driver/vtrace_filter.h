@@ -35,7 +35,7 @@ enum vtrace_value_kind {
 
 static inline enum vtrace_value_kind vtrace_context_kind(u16 operand)
 {
-	if (operand < VTRACE_CONTEXT_TID || operand >= VTRACE_CONTEXT_END)
+	if (operand < VTRACE_CONTEXT_TID || operand >= VTRACE_CONTEXT_FILTER_END)
 		return VTRACE_VALUE_NONE;
 	return operand == VTRACE_CONTEXT_PROCNAME ? VTRACE_VALUE_TEXT :
 						    VTRACE_VALUE_NUMBER;

@@ -68,6 +68,9 @@ static int read_channel(struct vtrace_device *dev, u32 i)
 	c->mode = config_word(dev->vdev, at + offsetof(typeof(*c), mode));
 	c->sub_size = config_word(dev->vdev, at + offsetof(typeof(*c), sub_size));
 	c->nsub = config_word(dev->vdev, at + offsetof(typeof(*c), nsub));
+	/* Those that this driver does not know are none that it has. */
+	c->contexts = config_word(dev->vdev,
+				  at + offsetof(typeof(*c), contexts));
 	if (c->mode > VTRACE_MODE_OVERWRITE ||
 	    !pow2_within(c->sub_size, max_t(u32, VTRACE_MIN_SUB, PAGE_SIZE), VTRACE_MAX_SUB) ||
 	    !pow2_within(c->nsub, VTRACE_MIN_NSUB, VTRACE_MAX_NSUB)) {

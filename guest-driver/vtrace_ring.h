@@ -21,6 +21,8 @@
  *   vtrace_quick_counter(&counter)	the same, or false if that takes a call
  *   vtrace_scale(ticks, mult)		signed product, shifted right by 32
  *   vtrace_kick(r)			wake the device, from any context
+ *   vtrace_contexts(r, to)		store r->context_bytes of contexts; calls
+ *					no writer
  */
 #ifndef VTRACE_RING_H
 #define VTRACE_RING_H
@@ -42,14 +44,20 @@ struct vtrace_ring {
 	u64 sub_mask;			/* bytes of a sub-buffer, less one */
 	u32 sub_shift;
 	u32 mode;
+	u32 contexts;			/* VTRACE_CONTEXT_BIT() each */
+	u32 context_bytes;		/* of every event, before its payload */
 	const struct vtrace_clock *clock_page;
 	u64 clock_index;		/* of which clock is a copy */
 	const struct vtrace_clock_params *clock;
 	const struct vtrace_ring_host *host;
 	u64 kicked;			/* wake_at of the last kick */
 	u64 sub_end;			/* of pos's sub-buffer, or less: level 0's */
+	u64 quick_end;			/* the same, or 0: events have contexts */
 	struct vtrace_clock_params params[2];
 };
+
+/* All of them, and some to come. */
+#define VTRACE_MAX_CONTEXT_BYTES	128
 
 struct vtrace_slot {
 	u64 offset;			/* in the ring's data */
@@ -114,6 +122,13 @@ static inline u64 vtrace_lost_sum(const struct vtrace_ring_guest *g)
 	return sum;
 }
 
+/* Only events without contexts are for vtrace_reserve_quick(). */
+static inline void vtrace_set_end(struct vtrace_ring *r, u64 end)
+{
+	r->sub_end = end;
+	r->quick_end = r->context_bytes ? 0 : end;
+}
+
 /*
  * The ring's memory is zeroed and its pointers and geometry are set: open
  * sub-buffer 0, so that every other one is opened by an event.
@@ -128,7 +143,7 @@ static inline void vtrace_ring_start(struct vtrace_ring *r)
 	r->clock_index = ~0ull;
 	vtrace_clock_refresh(r);
 	r->kicked = VTRACE_WAKE_NEVER;
-	r->sub_end = r->sub_mask + 1;
+	vtrace_set_end(r, r->sub_mask + 1);
 	now = vtrace_now(r);
 	preamble->begin = now;
 	preamble->lost = 0;
@@ -211,17 +226,84 @@ static inline u64 vtrace_overtake(struct vtrace_open *below, u64 limit, u64 end)
 	return len & VTRACE_OPEN_GOT ? begin : limit;
 }
 
+/*
+ * Reserve an event that nests into nobody and ends before *limit, in a single
+ * attempt; *to is behind its header. False: nothing has happened.
+ */
+static __always_inline bool vtrace_reserve_below(struct vtrace_ring *r,
+						 struct vtrace_slot *slot,
+						 u8 **to, u32 id, u32 payload,
+						 const u64 *limit)
+{
+	struct vtrace_ring_guest *g = r->guest;
+	u64 size = VTRACE_HEADER + (u64)payload;
+	u64 pos, end, counter, stamp, seen;
+	u8 *p;
+
+	if (unlikely(vtrace_load(&g->active)))
+		return false;
+	vtrace_store(&g->active, 1ull);
+	pos = vtrace_load(&g->pos);
+	end = pos + size;
+	/* While pos is what it was, nobody has moved the end of its sub-buffer. */
+	if (unlikely(end >= *limit))
+		goto undo;
+	if (unlikely(vtrace_load(&r->clock_page->index) != r->clock_index))
+		goto undo;
+	if (unlikely(!vtrace_quick_counter(&counter)))
+		goto undo;
+	stamp = vtrace_stamp(r, counter);
+	seen = vtrace_load(&g->stamp);
+	/* Earlier than the last one, or too late for 32 bits. */
+	if (unlikely((stamp - seen) >> 32))
+		goto undo;
+	vtrace_store(&g->open[0].stamp, stamp);
+	vtrace_store(&g->open[0].begin, pos);
+	vtrace_store(&g->open[0].len, size);
+	if (unlikely(!vtrace_try_cmpxchg(&g->pos, pos, end)))
+		goto cancel;
+	vtrace_cmpxchg(&g->stamp, seen, stamp);
+
+	slot->offset = pos & r->mask;
+	p = r->data + slot->offset;
+	__builtin_memcpy(p, &(u16){ id }, 2);
+	__builtin_memcpy(p + 2, &(u32){ stamp }, 4);
+	*to = p + VTRACE_HEADER;
+	slot->amount = VTRACE_COMMIT_EVENT + size;
+	return true;
+
+cancel:
+	vtrace_store(&g->open[0].len, 0ull);
+undo:
+	vtrace_store(&g->active, 0ull);
+	return false;
+}
+
 static noinline struct vtrace_slot
 vtrace_reserve_slow(struct vtrace_ring *r, u32 id, u32 payload)
 {
 	const struct vtrace_slot none = { .amount = 0 };
 	struct vtrace_ring_guest *g = r->guest;
-	u64 level = vtrace_load(&g->active);
+	struct vtrace_slot slot;
+	u64 level;
 	u64 pos, next, start, end, size, stamp, seen, opened, sum, limit, l;
+	u8 contexts[VTRACE_MAX_CONTEXT_BYTES];
 	struct vtrace_open *open;
 	int lost;
 	u8 *p;
 
+	/* Here, where nothing is reserved yet: some take a call. */
+	if (r->context_bytes) {
+		vtrace_contexts(r, contexts);
+		payload += r->context_bytes;
+		if (vtrace_reserve_below(r, &slot, &p, id, payload, &r->sub_end)) {
+			__builtin_memcpy(p, contexts, r->context_bytes);
+			slot.offset += VTRACE_HEADER + r->context_bytes;
+			return slot;
+		}
+	}
+
+	level = vtrace_load(&g->active);
 	if (level >= VTRACE_LEVELS) {
 		vtrace_add(&g->lost[VTRACE_LOST_NESTED], 1);
 		return none;
@@ -278,7 +360,7 @@ vtrace_reserve_slow(struct vtrace_ring *r, u32 id, u32 payload)
 	/* A failure means that a nested writer has stored a later one. */
 	vtrace_cmpxchg(&g->stamp, seen, stamp);
 	if (!level)
-		r->sub_end = (end | r->sub_mask) + 1;
+		vtrace_set_end(r, (end | r->sub_mask) + 1);
 
 	for (l = level, limit = pos; l--; )
 		limit = vtrace_overtake(&g->open[l], limit, end);
@@ -295,8 +377,9 @@ vtrace_reserve_slow(struct vtrace_ring *r, u32 id, u32 payload)
 		__builtin_memcpy(p + 2, &id, 4);
 		__builtin_memcpy(p + 6, &stamp, 8);
 	}
+	__builtin_memcpy(p + size, contexts, r->context_bytes);
 	return (struct vtrace_slot){
-		.offset = (start & r->mask) + size,
+		.offset = (start & r->mask) + size + r->context_bytes,
 		.amount = VTRACE_COMMIT_EVENT + end - (next ? next : start),
 	};
 
@@ -316,48 +399,7 @@ static __always_inline bool vtrace_reserve_quick(struct vtrace_ring *r,
 						 struct vtrace_slot *slot,
 						 u8 **to, u32 id, u32 payload)
 {
-	struct vtrace_ring_guest *g = r->guest;
-	u64 size = VTRACE_HEADER + (u64)payload;
-	u64 pos, end, counter, stamp, seen;
-	u8 *p;
-
-	if (unlikely(vtrace_load(&g->active)))
-		return false;
-	vtrace_store(&g->active, 1ull);
-	pos = vtrace_load(&g->pos);
-	end = pos + size;
-	/* While pos is what it was, nobody has moved the end of its sub-buffer. */
-	if (unlikely(end >= r->sub_end))
-		goto undo;
-	if (unlikely(vtrace_load(&r->clock_page->index) != r->clock_index))
-		goto undo;
-	if (unlikely(!vtrace_quick_counter(&counter)))
-		goto undo;
-	stamp = vtrace_stamp(r, counter);
-	seen = vtrace_load(&g->stamp);
-	/* Earlier than the last one, or too late for 32 bits. */
-	if (unlikely((stamp - seen) >> 32))
-		goto undo;
-	vtrace_store(&g->open[0].stamp, stamp);
-	vtrace_store(&g->open[0].begin, pos);
-	vtrace_store(&g->open[0].len, size);
-	if (unlikely(!vtrace_try_cmpxchg(&g->pos, pos, end)))
-		goto cancel;
-	vtrace_cmpxchg(&g->stamp, seen, stamp);
-
-	slot->offset = pos & r->mask;
-	p = r->data + slot->offset;
-	__builtin_memcpy(p, &(u16){ id }, 2);
-	__builtin_memcpy(p + 2, &(u32){ stamp }, 4);
-	*to = p + VTRACE_HEADER;
-	slot->amount = VTRACE_COMMIT_EVENT + size;
-	return true;
-
-cancel:
-	vtrace_store(&g->open[0].len, 0ull);
-undo:
-	vtrace_store(&g->active, 0ull);
-	return false;
+	return vtrace_reserve_below(r, slot, to, id, payload, &r->quick_end);
 }
 
 /*

@@ -69,7 +69,7 @@ static void *map_subs(struct vtrace_ring_memory *m)
 }
 
 static struct vtrace_ring_memory *alloc_ring(const struct vtrace_config_channel *c,
-					     int node)
+					     u32 contexts, int node)
 {
 	struct vtrace_ring_memory *m;
 	u8 *control;
@@ -83,6 +83,8 @@ static struct vtrace_ring_memory *alloc_ring(const struct vtrace_config_channel 
 	m->ring.sub_mask = c->sub_size - 1;
 	m->ring.sub_shift = ilog2(c->sub_size);
 	m->ring.mode = c->mode;
+	m->ring.contexts = contexts;
+	m->ring.context_bytes = vtrace_context_bytes(contexts);
 	m->ring.clock_page = vtrace_clock_page;
 
 	m->control_bytes = control_bytes(c->nsub);
@@ -138,7 +140,7 @@ static void add_ring(struct vtrace_device *dev, unsigned int cpu, u32 channel)
 
 	if (dev->ring[id])
 		return;
-	m = alloc_ring(c, cpu_to_node(cpu));
+	m = alloc_ring(c, dev->contexts[channel], cpu_to_node(cpu));
 	if (!m) {
 		dev_warn(vtrace_dev(dev),
 			 "no memory for vCPU %u's ring of channel %u (%u x %u bytes): its events are lost\n",

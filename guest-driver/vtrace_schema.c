@@ -231,6 +231,22 @@ static void all(struct writer *w)
 	syscalls(w);
 }
 
+/* A record of the channel's contexts. Returns its bytes; buf NULL: only that. */
+size_t vtrace_schema_write_contexts(void *buf, u16 channel, u32 contexts)
+{
+	struct writer writer = { .buf = buf }, *w = &writer;
+
+	begin(w, VTRACE_ID_FULL, channel, "", "contexts");
+#define CONTEXT(which, field) ({					\
+	if (contexts & VTRACE_CONTEXT_BIT(VTRACE_CONTEXT_##which))	\
+		field;							\
+});
+#include "events/contexts.h"
+#undef CONTEXT
+	end(w);
+	return w->bytes;
+}
+
 size_t vtrace_schema_size(void)
 {
 	struct writer w = {};

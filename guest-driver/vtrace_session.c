@@ -112,6 +112,8 @@ static int start(struct vtrace_device *dev)
 	virtio_device_ready(dev->vdev);
 
 	vtrace_clock_start();
+	vtrace_contexts_start(dev);
+	vtrace_schema_prepare(dev);
 	/* The guest may be stopped in between, which ends the epoch. */
 	do {
 		err = introduce(dev);
@@ -140,6 +142,7 @@ static void stop(struct vtrace_device *dev)
 	vtrace_events_disable_all();
 	vtrace_schema_stop();
 	vtrace_rings_unpublish(dev);
+	vtrace_contexts_stop();
 	vtrace_kick_stop();
 	if (dev->said_hello) {
 		vtrace_rings_unregister(dev);

@@ -24,17 +24,21 @@ static noinline notrace void odd_##name(proto)				\
 		vtrace_no_ring();					\
 	preempt_enable_notrace();					\
 }									\
-static notrace void handle_##name(void *data_, proto)			\
+/* The same. */								\
+static __always_inline void record_##name(proto)			\
 {									\
-	struct vtrace_ring *ring_;					\
+	struct vtrace_ring *ring_ = vtrace_this_ring(VTRACE_CHANNEL_EVENTS); \
 									\
-	preempt_disable_notrace();					\
-	ring_ = vtrace_this_ring(VTRACE_CHANNEL_EVENTS);		\
 	if (unlikely(!ring_ || !vtrace_quick_##name(ring_, args))) {	\
 		odd_##name(args);					\
 		return;							\
 	}								\
 	preempt_enable_notrace();					\
+}									\
+static notrace void handle_##name(void *data_, proto)			\
+{									\
+	preempt_disable_notrace();					\
+	record_##name(args);						\
 }									\
 static notrace void filtered_##name(void *data_, proto)			\
 {									\
@@ -55,8 +59,9 @@ static notrace void filtered_##name(void *data_, proto)			\
 		at_ = vtrace_program_step(filter_, at_, &value_);	\
 	}								\
 	if (at_ == VTRACE_PASS)						\
-		handle_##name(NULL, args);				\
-	preempt_enable_notrace();					\
+		record_##name(args);					\
+	else								\
+		preempt_enable_notrace();				\
 }									\
 static inline void check_##name(void)					\
 {									\

@@ -77,17 +77,18 @@ static noinline notrace void write_args(const struct call *call,
 	preempt_enable_notrace();
 }
 
-/* It calls nothing unless it ends with that, and so saves no registers. */
+/*
+ * With preemption off; turns it on. It calls nothing unless it ends with that,
+ * and so saves no registers.
+ */
 static __always_inline void write_quick(const struct call *call,
 					unsigned int calls,
 					const struct pt_regs *regs)
 {
+	struct vtrace_ring *r = vtrace_this_ring(VTRACE_CHANNEL_EVENTS);
 	struct vtrace_slot slot;
-	struct vtrace_ring *r;
 	u8 *to;
 
-	preempt_disable_notrace();
-	r = vtrace_this_ring(VTRACE_CHANNEL_EVENTS);
 	if (unlikely(!r || !vtrace_reserve_quick(r, &slot, &to, call->id,
 						 call->size))) {
 		write_args(call, calls, regs);
@@ -143,16 +144,15 @@ static notrace u8 *put_unknown(u8 *p, unsigned int calls, s32 number,
 	return vtrace_put_bytes(p, args, sizeof(args));
 }
 
+/* With preemption off; turns it on. */
 static __always_inline void write_made(unsigned int calls, long number,
 				       bool known, struct pt_regs *regs)
 {
+	struct vtrace_ring *r = vtrace_this_ring(VTRACE_CHANNEL_EVENTS);
 	struct vtrace_slot slot;
-	struct vtrace_ring *r;
 	u8 *start, *end;
 	u16 id;
 
-	preempt_disable_notrace();
-	r = vtrace_this_ring(VTRACE_CHANNEL_EVENTS);
 	if (!r) {
 		vtrace_no_ring();
 		goto out;
@@ -173,12 +173,14 @@ out:
 	preempt_enable_notrace();
 }
 
+/* As that. */
 static noinline notrace void write_slow(unsigned int calls, long number,
 					struct pt_regs *regs)
 {
 	write_made(calls, number, true, regs);
 }
 
+/* As that. */
 static noinline notrace void write_unknown(unsigned int calls, long number,
 					   struct pt_regs *regs)
 {
@@ -191,16 +193,15 @@ static noinline notrace void write_filtered(unsigned int calls, long number,
 {
 	bool known = mode != (MODE_UNKNOWN | MODE_FILTERED);
 
-	if (vtrace_syscall_passes(calls, number, known, at, regs,
-				  __this_cpu_read(vtrace_scratch))) {
-		if (!known)
-			write_unknown(calls, number, regs);
-		else if (mode == (MODE_SLOW | MODE_FILTERED))
-			write_slow(calls, number, regs);
-		else
-			write_quick(&vtrace_call_table[calls][number], calls, regs);
-	}
-	preempt_enable_notrace();
+	if (!vtrace_syscall_passes(calls, number, known, at, regs,
+				   __this_cpu_read(vtrace_scratch)))
+		preempt_enable_notrace();
+	else if (!known)
+		write_unknown(calls, number, regs);
+	else if (mode == (MODE_SLOW | MODE_FILTERED))
+		write_slow(calls, number, regs);
+	else
+		write_quick(&vtrace_call_table[calls][number], calls, regs);
 }
 
 /* As write_quick(), it calls nothing unless it ends with that. */
@@ -223,12 +224,15 @@ static noinline notrace void handle_filtered(unsigned int calls, long number,
 static noinline notrace void handle_mode(unsigned int calls, long number,
 					 u8 mode, struct pt_regs *regs)
 {
-	if (mode == MODE_SLOW)
+	if (mode == MODE_SLOW) {
+		preempt_disable_notrace();
 		write_slow(calls, number, regs);
-	else if (mode == MODE_UNKNOWN)
+	} else if (mode == MODE_UNKNOWN) {
+		preempt_disable_notrace();
 		write_unknown(calls, number, regs);
-	else if (mode & MODE_FILTERED)
+	} else if (mode & MODE_FILTERED) {
 		handle_filtered(calls, number, mode, regs);
+	}
 }
 
 /* 32-bit programs, numbers out of bounds. */
@@ -244,6 +248,7 @@ static noinline notrace void handle_odd(unsigned int calls, long number,
 		call = &vtrace_call_table[calls][number];
 		mode = READ_ONCE(call->mode);
 		if (mode == MODE_QUICK) {
+			preempt_disable_notrace();
 			write_quick(call, calls, regs);
 			return;
 		}
@@ -257,13 +262,15 @@ static __always_inline void handle(unsigned int calls, const struct call *table,
 				   long number, struct pt_regs *regs)
 {
 	if (unlikely((unsigned long)number >= VTRACE_NUM_SYSCALLS ||
-		     in_ia32_syscall()))
+		     in_ia32_syscall())) {
 		handle_odd(calls, number, regs);
 	/* Any value that it ever had will do. */
-	else if (likely(data_race(table[number].mode) == MODE_QUICK))
+	} else if (likely(data_race(table[number].mode) == MODE_QUICK)) {
+		preempt_disable_notrace();
 		write_quick(&table[number], calls, regs);
-	else
+	} else {
 		handle_mode(calls, number, READ_ONCE(table[number].mode), regs);
+	}
 }
 
 notrace void vtrace_handle_sys_enter(void *data, struct pt_regs *regs, long id)

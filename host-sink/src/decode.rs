@@ -74,12 +74,14 @@ impl<'a> Events<'a> {
             });
         };
         cursor.event = Some(class);
+        let contexts = cursor.fields(self.schema.contexts(self.channel))?;
         let fields = cursor.fields(&class.fields)?;
         self.clock = stamp;
         self.at = cursor.at;
         Ok(Event {
             class,
             stamp,
+            contexts,
             fields,
         })
     }

@@ -33,8 +33,9 @@ impl Lines {
     }
 
     /// Appends a line, with its newline:
-    /// `[HH:MM:SS.nnnnnnnnn] (+S.nnnnnnnnn) VM:VCPU NAME: { FIELDS }`. The time
-    /// in parentheses is that since the line before, which may be negative.
+    /// `[HH:MM:SS.nnnnnnnnn] (+S.nnnnnnnnn) VM:VCPU NAME: { CONTEXTS }, { FIELDS }`.
+    /// The time in parentheses is that since the line before, which may be
+    /// negative. An event without contexts has no braces for them.
     ///
     /// Fails only when `out` does.
     pub fn line(&mut self, out: &mut impl Write, vcpu: u32, event: &Event<'_>) -> fmt::Result {
@@ -56,6 +57,10 @@ impl Lines {
         }
         escape(out, self.vm.as_bytes())?;
         write!(out, ":{vcpu} {}: ", event.class.name)?;
+        if !event.contexts.0.is_empty() {
+            fields(out, &event.contexts)?;
+            out.write_str(", ")?;
+        }
         fields(out, &event.fields)?;
         out.write_char('\n')
     }

@@ -7,7 +7,8 @@ use crate::schema::{EventClass, IntType, Label};
 
 /// An event and what is in it.
 ///
-/// Serializes to `{"time": ns, "name": .., "fields": {..}}`.
+/// Serializes to `{"time": ns, "name": .., "contexts": {..}, "fields": {..}}`,
+/// without contexts if it has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event<'a> {
     /// What kind of event it is.
@@ -15,6 +16,8 @@ pub struct Event<'a> {
     /// When it happened; trace clock, nanoseconds. The guest's word: it may be
     /// earlier than that of the event before.
     pub stamp: u64,
+    /// Names and values of its channel's contexts, in order.
+    pub contexts: Fields<'a>,
     /// Names and values of its fields, in order.
     pub fields: Fields<'a>,
 }
@@ -112,9 +115,13 @@ pub fn labels_of(value: Integer, labels: &[Label]) -> impl Iterator<Item = &[u8]
 
 impl Serialize for Event<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut event = serializer.serialize_struct("Event", 3)?;
+        let bare = self.contexts.0.is_empty();
+        let mut event = serializer.serialize_struct("Event", if bare { 3 } else { 4 })?;
         event.serialize_field("time", &self.stamp)?;
         event.serialize_field("name", &self.class.name)?;
+        if !bare {
+            event.serialize_field("contexts", &self.contexts)?;
+        }
         event.serialize_field("fields", &self.fields)?;
         event.end()
     }

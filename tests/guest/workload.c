@@ -14,11 +14,13 @@
  *
  * With --mark the loop stands between two instructions that do nothing, for a
  * TCG plugin to see: nopl 0x4d545601(%rax,%rax,1), and ...02 behind it.
- * With --wait before all this it reads a byte of its input first.
+ * With --wait before all this it reads a byte of its input first; with --thread
+ * behind that, a second thread does the work.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -207,23 +209,16 @@ static unsigned long copy_calls(unsigned long n, const char *from, const char *t
 
 static void usage(void)
 {
-	fprintf(stderr, "usage: workload [--wait] [--mark] getppid N | openat N PATH | ctxsw N | fork N | "
+	fprintf(stderr, "usage: workload [--wait] [--thread] [--mark] getppid N | openat N PATH | ctxsw N | fork N | "
 			"paced RATE N | call NUMBER N | copy N FROM TO\n");
 	exit(2);
 }
 
-int main(int argc, char **argv)
+static int work(int argc, char **argv)
 {
 	unsigned long calls;
 	const char *name;
-	char byte;
 
-	if (argc > 1 && !strcmp(argv[1], "--wait")) {
-		if (read(0, &byte, 1) != 1)
-			fail("read");
-		argc--;
-		argv++;
-	}
 	if (argc > 1 && !strcmp(argv[1], "--mark")) {
 		marking = 1;
 		argc--;
@@ -250,4 +245,41 @@ int main(int argc, char **argv)
 		usage();
 	printf("workload %s calls=%lu\n", name, calls);
 	return fflush(stdout) ? 1 : 0;
+}
+
+struct thread {
+	int argc;
+	char **argv;
+	int status;
+};
+
+static void *run(void *data)
+{
+	struct thread *t = data;
+
+	t->status = work(t->argc, t->argv);
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	struct thread t;
+	pthread_t id;
+	char byte;
+
+	if (argc > 1 && !strcmp(argv[1], "--wait")) {
+		if (read(0, &byte, 1) != 1)
+			fail("read");
+		argc--;
+		argv++;
+	}
+	if (argc < 2 || strcmp(argv[1], "--thread"))
+		return work(argc, argv);
+	t.argc = argc - 1;
+	t.argv = argv + 1;
+	errno = pthread_create(&id, NULL, run, &t);
+	if (errno)
+		fail("pthread_create");
+	pthread_join(id, NULL);
+	return t.status;
 }

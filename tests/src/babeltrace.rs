@@ -19,6 +19,8 @@ pub struct Event<'a> {
     pub name: &'a str,
     /// The vCPU of its packet.
     pub cpu: u32,
+    /// What all events of its channel have, as text: `tid = 1, procname = "x"`.
+    pub contexts: &'a str,
     /// Its fields, as text: `a = 1, b = "x"`.
     pub fields: &'a str,
 }
@@ -26,27 +28,44 @@ pub struct Event<'a> {
 impl Event<'_> {
     /// An integer field of the event's own.
     pub fn int(&self, name: &str) -> Option<i64> {
-        let text = self.text(name)?;
-        match text.strip_prefix("0x") {
-            Some(hex) => u64::from_str_radix(hex, 16).ok().map(|value| value as i64),
-            None => text
-                .parse()
-                .ok()
-                .or_else(|| text.parse().ok().map(|value: u64| value as i64)),
-        }
+        int_in(self.fields, name)
     }
 
     /// A field's text up to the next comma.
     pub fn text(&self, name: &str) -> Option<&str> {
-        let pattern = format!("{name} = ");
-        let at = self
-            .fields
-            .match_indices(&pattern)
-            .find(|(at, _)| *at == 0 || self.fields[..*at].ends_with(' '))?
-            .0;
-        let rest = &self.fields[at + pattern.len()..];
-        Some(rest.split([',', ' ']).next().unwrap_or(rest))
+        text_in(self.fields, name)
     }
+
+    /// An integer that all events of its channel have.
+    pub fn context_int(&self, name: &str) -> Option<i64> {
+        int_in(self.contexts, name)
+    }
+
+    /// The same of a text.
+    pub fn context_text(&self, name: &str) -> Option<&str> {
+        text_in(self.contexts, name)
+    }
+}
+
+fn int_in(fields: &str, name: &str) -> Option<i64> {
+    let text = text_in(fields, name)?;
+    match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16).ok().map(|value| value as i64),
+        None => text
+            .parse()
+            .ok()
+            .or_else(|| text.parse().ok().map(|value: u64| value as i64)),
+    }
+}
+
+fn text_in<'a>(fields: &'a str, name: &str) -> Option<&'a str> {
+    let pattern = format!("{name} = ");
+    let at = fields
+        .match_indices(&pattern)
+        .find(|(at, _)| *at == 0 || fields[..*at].ends_with(' '))?
+        .0;
+    let rest = &fields[at + pattern.len()..];
+    Some(rest.split([',', ' ']).next().unwrap_or(rest))
 }
 
 /// What a trace holds.
@@ -132,16 +151,18 @@ fn visit_line(
     visit(event)
 }
 
-/// `[00000000000012345678] host name: { cpu_id = 0, .. }, { fields }`
+/// `[00000000000000012345678] host name: { cpu_id = 0, .. }, { contexts }, { fields }`
 fn parse(line: &str) -> Option<Event<'_>> {
     let (stamp, rest) = line.strip_prefix('[')?.split_once("] ")?;
     let (head, rest) = rest.split_once(": { ")?;
-    let (packet, fields) = rest.split_once(" }").map(|(packet, rest)| {
-        let fields = rest
-            .strip_prefix(", { ")
-            .and_then(|rest| rest.strip_suffix(" }"));
-        (packet, fields.unwrap_or(""))
-    })?;
+    let (packet, rest) = rest.split_once(" }")?;
+    let (contexts, fields) = match rest.strip_prefix(", {").map(|rest| (rest, block(rest))) {
+        Some((rest, Some(end))) => match rest[end..].strip_prefix("}, {") {
+            Some(fields) => (&rest[..end], fields.strip_suffix('}')?),
+            None => ("", &rest[..end]),
+        },
+        _ => ("", ""),
+    };
     let cpu = packet
         .split(", ")
         .find_map(|field| field.strip_prefix("cpu_id = "))?;
@@ -149,8 +170,26 @@ fn parse(line: &str) -> Option<Event<'_>> {
         stamp: stamp.parse().ok()?,
         name: head.rsplit(' ').next()?,
         cpu: cpu.parse().ok()?,
-        fields,
+        contexts: contexts.trim(),
+        fields: fields.trim(),
     })
+}
+
+/// Where the brace is that closes what begins here.
+fn block(text: &str) -> Option<usize> {
+    let (mut depth, mut quoted, mut escaped) = (0, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = quoted,
+            b'"' => quoted = !quoted,
+            b'{' if !quoted => depth += 1,
+            b'}' if !quoted && depth == 0 => return Some(at),
+            b'}' if !quoted => depth -= 1,
+            _ => {}
+        }
+    }
+    None
 }
 
 /// `WARNING: Tracer discarded 12 events between ..`
@@ -171,6 +210,18 @@ mod tests {
                 .unwrap();
         assert_eq!((event.stamp, event.name, event.cpu), (42, "sched_x", 3));
         assert_eq!((event.int("a"), event.int("aa")), (Some(-1), Some(16)));
+        assert_eq!((event.contexts, event.context_int("a")), ("", None));
+    }
+
+    #[test]
+    fn lab_a_line_with_contexts_is_taken_apart() {
+        let event = parse("[42] vm x: { cpu_id = 3 }, { a = 7, s = \"}\\\"\" }, { a = { b = 1 } }")
+            .unwrap();
+        assert_eq!(event.contexts, "a = 7, s = \"}\\\"\"");
+        assert_eq!(event.context_int("a"), Some(7));
+        assert_eq!(event.fields, "a = { b = 1 }");
+        let event = parse("[42] vm x: { cpu_id = 3 }, { a = 7 }, { }").unwrap();
+        assert_eq!((event.contexts, event.fields), ("a = 7", ""));
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod attach;
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod context;
 pub mod control;
 pub mod device;
 pub mod drain;

@@ -99,7 +99,8 @@ pub mod op {
     pub const MATCH: u8 = 5;
 }
 
-/// What a term looks at when it is no field, `VTRACE_CONTEXT_*`.
+/// What a term looks at when it is no field, and what a channel's events may
+/// have besides their fields, `VTRACE_CONTEXT_*`.
 pub mod context {
     /// The running thread.
     pub const TID: u16 = 0x100;
@@ -115,6 +116,28 @@ pub mod context {
     pub const CPU: u16 = 0x105;
     /// Id of the running thread's cgroup in the default hierarchy.
     pub const CGROUP: u16 = 0x106;
+    /// Time that the host has taken from the vCPU, in ns.
+    pub const STEAL: u16 = 0x107;
+    /// Whether the thread could be preempted.
+    pub const PREEMPTIBLE: u16 = 0x108;
+    /// Whether it is to give way.
+    pub const NEED_RESCHEDULE: u16 = 0x109;
+    /// Whether the vCPU could be interrupted.
+    pub const INTERRUPTIBLE: u16 = 0x10a;
+    /// Behind the last one that filters may look at.
+    pub const FILTER_END: u16 = 0x10b;
+    /// Cycles, as the vCPU's PMU counts them.
+    pub const CYCLES: u16 = 0x10b;
+    /// Instructions, by the same.
+    pub const INSTRUCTIONS: u16 = 0x10c;
+    /// Cache misses, by the same.
+    pub const CACHE_MISSES: u16 = 0x10d;
+    /// Page faults, as the kernel counts them.
+    pub const PAGE_FAULTS: u16 = 0x10e;
+    /// Context switches, by the same.
+    pub const SWITCHES: u16 = 0x10f;
+    /// Behind the last one.
+    pub const END: u16 = 0x110;
 }
 
 /// `VTRACE_TERM_SIGNED`: numbers are compared as signed ones.
@@ -162,8 +185,9 @@ pub struct ConfigChannel {
     pub sub_size: u32,
     /// Sub-buffers of a ring.
     pub nsub: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Contexts that its events are to have, a bit each: that of [`context::TID`]
+    /// is 0.
+    pub contexts: u32,
 }
 
 /// `struct vtrace_config`.

@@ -65,7 +65,7 @@ fn wire_is_the_c_header() {
         mode,
         sub_size,
         nsub,
-        reserved
+        contexts
     );
     layout!(
         "vtrace_config",
@@ -167,6 +167,17 @@ fn wire_is_the_c_header() {
         "VTRACE_CONTEXT_PROCNAME" = wire::context::PROCNAME,
         "VTRACE_CONTEXT_CPU" = wire::context::CPU,
         "VTRACE_CONTEXT_CGROUP" = wire::context::CGROUP,
+        "VTRACE_CONTEXT_STEAL" = wire::context::STEAL,
+        "VTRACE_CONTEXT_PREEMPTIBLE" = wire::context::PREEMPTIBLE,
+        "VTRACE_CONTEXT_NEED_RESCHEDULE" = wire::context::NEED_RESCHEDULE,
+        "VTRACE_CONTEXT_INTERRUPTIBLE" = wire::context::INTERRUPTIBLE,
+        "VTRACE_CONTEXT_FILTER_END" = wire::context::FILTER_END,
+        "VTRACE_CONTEXT_CYCLES" = wire::context::CYCLES,
+        "VTRACE_CONTEXT_INSTRUCTIONS" = wire::context::INSTRUCTIONS,
+        "VTRACE_CONTEXT_CACHE_MISSES" = wire::context::CACHE_MISSES,
+        "VTRACE_CONTEXT_PAGE_FAULTS" = wire::context::PAGE_FAULTS,
+        "VTRACE_CONTEXT_SWITCHES" = wire::context::SWITCHES,
+        "VTRACE_CONTEXT_END" = wire::context::END,
         "VTRACE_MAX_TERMS" = wire::MAX_TERMS,
         "VTRACE_MAX_PATTERNS" = wire::MAX_PATTERNS,
         "VTRACE_VQ_CONTROL" = wire::VQ_CONTROL,

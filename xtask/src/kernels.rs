@@ -6,12 +6,13 @@ use crate::steps::Outcome;
 use crate::test::{cargo, count_tests};
 
 /// What depends on the kernel most: exactness, nested writers, deaths, filters,
-/// and the instructions of an event.
+/// contexts, and the instructions of an event.
 const TESTS: &[&str] = &[
     "exact::",
     "stress::",
     "life::",
     "calls::",
+    "contexts::",
     "filter::",
     "cost_of_an_event",
 ];

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::disk::PlainFile;
 use super::file_error::FileError;
 use super::tsdl;
-use crate::schema::Schema;
+use crate::schema::{Field, Schema};
 use crate::session::Session;
 
 /// A trace's metadata file. It is complete after each write: declarations are
@@ -42,6 +42,9 @@ impl Metadata {
 
     /// Declares the events of `schema` that are not declared yet.
     pub(super) fn declare(&mut self, schema: &Schema) {
+        for class in schema.contexts_of_channels() {
+            self.declare_stream(class.channel, &class.fields);
+        }
         for class in schema.iter() {
             if self.events.insert(class.id) {
                 self.declare_channel(class.channel);
@@ -50,10 +53,15 @@ impl Metadata {
         }
     }
 
-    /// Declares the streams of `channel`.
+    /// Declares the streams of `channel`. It has contexts only if these were
+    /// declared with a schema before.
     pub(super) fn declare_channel(&mut self, channel: u32) {
+        self.declare_stream(channel, &[]);
+    }
+
+    fn declare_stream(&mut self, channel: u32, contexts: &[Field]) {
         if self.channels.insert(channel) {
-            self.pending.push_str(&tsdl::stream(channel));
+            self.pending.push_str(&tsdl::stream(channel, contexts));
         }
     }
 

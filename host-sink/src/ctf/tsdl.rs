@@ -66,17 +66,22 @@ typealias integer {{
     out
 }
 
-/// Declaration of a channel's streams.
-pub(super) fn stream(channel: u32) -> String {
-    format!(
+/// Declaration of a channel's streams, whose events have these contexts.
+pub(super) fn stream(channel: u32, contexts: &[Field]) -> String {
+    let mut out = format!(
         "stream {{
 	id = {channel};
 	event.header := struct event_header_large;
 	packet.context := struct packet_context;
-}};
-
 "
-    )
+    );
+    if !contexts.is_empty() {
+        out.push_str("\tevent.context := struct {\n");
+        members(&mut out, contexts, 2);
+        out.push_str("\t};\n");
+    }
+    out.push_str("};\n\n");
+    out
 }
 
 /// Declaration of an event.

@@ -17,15 +17,15 @@ const EVENT_HEAD: usize = 8;
 
 /// See [`Schema::add`].
 pub(super) fn add(schema: &mut Schema, records: &[u8]) -> Result<Vec<u16>, SchemaError> {
-    let mut fresh: Vec<(u16, Known)> = Vec::new();
+    let mut fresh: Vec<Known> = Vec::new();
     let mut fresh_bytes = 0;
     let mut offset = 0;
     while offset < records.len() {
         let record = record_at(records, offset)?;
         offset += record.len();
-        let id = u16::from_le_bytes([record[2], record[3]]);
-        let before = schema.events.get(&id);
-        let before = before.or_else(|| fresh.iter().find(|(i, _)| *i == id).map(|(_, k)| k));
+        let (id, channel) = names(record);
+        let before = schema.known(id, channel);
+        let before = before.or_else(|| fresh.iter().find(|known| known.is(id, channel)));
         if let Some(known) = before {
             if *known.record == *record {
                 continue;
@@ -37,14 +37,13 @@ pub(super) fn add(schema: &mut Schema, records: &[u8]) -> Result<Vec<u16>, Schem
                 new: event(record)?.name,
             });
         }
-        let class = Arc::new(event(record)?);
-        fresh.push((
-            id,
-            Known {
-                class,
-                record: record.into(),
-            },
-        ));
+        if id == ID_FULL && schema.contexts_are_fixed {
+            return Err(SchemaError::Late { channel });
+        }
+        fresh.push(Known {
+            class: Arc::new(event(record)?),
+            record: record.into(),
+        });
         fresh_bytes += record.len();
         let limits = [
             (
@@ -70,9 +69,40 @@ pub(super) fn add(schema: &mut Schema, records: &[u8]) -> Result<Vec<u16>, Schem
         }
     }
     schema.record_bytes += fresh_bytes;
-    let ids = fresh.iter().map(|(id, _)| *id).collect();
-    schema.events.extend(fresh);
+    let mut ids = Vec::new();
+    for known in fresh {
+        let EventClass { id, channel, .. } = *known.class;
+        if id == ID_FULL {
+            schema.contexts.insert(channel, known);
+        } else {
+            ids.push(id);
+            schema.events.insert(id, known);
+        }
+    }
     Ok(ids)
+}
+
+impl Schema {
+    fn known(&self, id: u16, channel: u32) -> Option<&Known> {
+        if id == ID_FULL {
+            self.contexts.get(&channel)
+        } else {
+            self.events.get(&id)
+        }
+    }
+}
+
+impl Known {
+    /// Whether it is of this event, or of this channel's contexts.
+    fn is(&self, id: u16, channel: u32) -> bool {
+        self.class.id == id && (id != ID_FULL || self.class.channel == channel)
+    }
+}
+
+/// Id and channel of a record.
+fn names(record: &[u8]) -> (u16, u32) {
+    let at = |at: usize| u16::from_le_bytes([record[at], record[at + 1]]);
+    (at(2), at(4).into())
 }
 
 /// The record that begins at `offset`; at least its fixed part is there.
@@ -94,8 +124,7 @@ fn record_at(records: &[u8], offset: usize) -> Result<&[u8], SchemaError> {
 
 /// Decodes one record, of at least [`EVENT_HEAD`] bytes.
 fn event(record: &[u8]) -> Result<EventClass, SchemaError> {
-    let id = u16::from_le_bytes([record[2], record[3]]);
-    let channel = u32::from(u16::from_le_bytes([record[4], record[5]]));
+    let (id, channel) = names(record);
     let nfields = u16::from(record[6]);
     let name_len = usize::from(record[7]);
     let wrong = |what, value: &dyn ToString| SchemaError::Event {
@@ -104,9 +133,6 @@ fn event(record: &[u8]) -> Result<EventClass, SchemaError> {
         value: value.to_string(),
     };
 
-    if id == ID_FULL {
-        return Err(wrong("is reserved: the id cannot be", &id));
-    }
     if channel >= MAX_CHANNELS {
         return Err(wrong("has no such channel:", &channel));
     }

@@ -47,6 +47,12 @@ pub enum SchemaError {
         /// Name of the event that wanted it.
         new: String,
     },
+    /// Contexts of a channel that has streams already.
+    #[error("the contexts of channel {channel} come after its first ring: send them before")]
+    Late {
+        /// The channel.
+        channel: u32,
+    },
     /// A field that is wrong.
     #[error("event {event} (id {id}), field {field}: {what} {value}")]
     Field {

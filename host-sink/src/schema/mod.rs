@@ -24,7 +24,8 @@ pub mod abi {
     pub const MAX_DEPTH: usize = 4;
     /// `VTRACE_MAX_LABELS`: of one enumeration.
     pub const MAX_LABELS: usize = 256;
-    /// `VTRACE_ID_FULL`: not an id but the mark of a full event header.
+    /// `VTRACE_ID_FULL`: not an id but the mark of a full event header, and in a
+    /// schema record that of a channel's contexts.
     pub const ID_FULL: u16 = 0xffff;
     /// `VTRACE_HEADER`, bytes.
     pub const HEADER: usize = 6;
@@ -56,11 +57,14 @@ pub mod abi {
     pub const FIELD_SEQ: u8 = 0x20;
 }
 
-/// The events of a guest, by id. It only ever grows: an id keeps its
-/// definition for as long as the schema lives.
+/// The events of a guest, by id, and the contexts that each channel's events
+/// have. It only ever grows: an id keeps its definition for as long as the
+/// schema lives, and so does a channel.
 #[derive(Clone, Debug, Default)]
 pub struct Schema {
     events: BTreeMap<u16, Known>,
+    contexts: BTreeMap<u32, Known>,
+    contexts_are_fixed: bool,
     record_bytes: usize,
 }
 
@@ -96,6 +100,24 @@ impl Schema {
         self.events.values().map(|known| &known.class)
     }
 
+    /// What each event of this channel has between its header and its own
+    /// fields.
+    pub fn contexts(&self, channel: u32) -> &[Field] {
+        let known = self.contexts.get(&channel);
+        known.map_or(&[], |known| &known.class.fields)
+    }
+
+    /// The contexts of all channels that have some, as if each were an event.
+    pub fn contexts_of_channels(&self) -> impl Iterator<Item = &Arc<EventClass>> {
+        self.contexts.values().map(|known| &known.class)
+    }
+
+    /// From now on there are streams, so that no channel gets contexts any
+    /// more: [`Schema::add`] refuses them.
+    pub fn fix_contexts(&mut self) {
+        self.contexts_are_fixed = true;
+    }
+
     /// Number of events.
     pub fn len(&self) -> usize {
         self.events.len()
@@ -107,10 +129,10 @@ impl Schema {
     }
 }
 
-/// One kind of event.
+/// One kind of event, or the contexts of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventClass {
-    /// Its id in event headers; never [`abi::ID_FULL`].
+    /// Its id in event headers; [`abi::ID_FULL`] of contexts only.
     pub id: u16,
     /// The channel whose rings carry it, below [`abi::MAX_CHANNELS`].
     pub channel: u32,

@@ -1,6 +1,7 @@
 //! What sinks leave behind, as others read it.
 
 mod chunks;
+mod contexts;
 mod disk;
 mod fields;
 mod files;

@@ -51,6 +51,10 @@ pub trait Writer {
     fn start(&self, machine: &Machine);
     /// Writes an event whose payload is `id + 7 * i`; false: it was lost.
     fn event(&self, machine: &Machine, id: u32, payload: u32) -> bool;
+    /// How many bytes of each payload are contexts.
+    fn context_bytes(&self) -> u32 {
+        0
+    }
     /// Its own state, that is, what is not in the ring.
     fn save(&self) -> Box<dyn Any>;
     /// Back to a saved state.
@@ -153,6 +157,7 @@ impl<'a> Machine<'a> {
 
     /// Runs a writer, nested into the one that is running; returns its id.
     pub fn event(&self, payload: u32) -> u32 {
+        let payload = payload + self.writer.context_bytes();
         let event = Event {
             payload,
             ..Event::default()

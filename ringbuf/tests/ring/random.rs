@@ -117,4 +117,14 @@ proptest! {
         assert_eq!(c.log.len(), rust.log.len());
         assert!(c.image == rust.image, "the same memory");
     }
+
+    /// Contexts go the writer's slower way, and lie before each payload.
+    #[test]
+    fn ring_random_interleavings_with_contexts(
+        tape in prop::collection::vec(any::<u8>(), 0..4000),
+        overwrite in any::<bool>(),
+    ) {
+        let mode = if overwrite { Mode::Overwrite } else { Mode::Discard };
+        simulate(&tape, mode, 4, true, &CWriter::new(Pair::Contexts));
+    }
 }

@@ -65,6 +65,25 @@ static inline void before(enum access access, const volatile void *at, u64 old,
 	((u64)(((__int128_t)(s64)(ticks) * (s64)(mult)) >> 32))
 #define vtrace_kick(r) before(KICK, r, 0, 0)
 
+/* Of every event, contexts included. */
+static void fill(u8 *p, u32 id, u32 from, u32 to)
+{
+	u32 i;
+
+	for (i = from; i < to; i++) {
+		if (i == (from + to) / 2)
+			before(PAYLOAD, p, 0, 0);
+		p[i - from] = (u8)(id + 7 * i);
+	}
+}
+
+#ifndef CONTEXT_BYTES
+#define CONTEXT_BYTES 0
+#endif
+const u32 stepped_context_bytes = CONTEXT_BYTES;
+static __thread u32 event_id;
+#define vtrace_contexts(r, to) fill(to, event_id, 0, (r)->context_bytes)
+
 #include "vtrace_ring.h"
 
 const u64 stepped_ring_bytes = sizeof(struct vtrace_ring);
@@ -81,37 +100,26 @@ void stepped_start(struct machine *m, struct vtrace_ring *r, void *guest,
 		.sub_mask = sub_size - 1,
 		.sub_shift = (u32)__builtin_ctzll(sub_size),
 		.mode = mode,
+		.context_bytes = CONTEXT_BYTES,
 		.clock_page = clock,
 		.host = host,
 	};
 	vtrace_ring_start(r);
 }
 
-static void fill(u8 *p, u32 id, u32 payload)
+static u32 event(struct vtrace_ring *r, u32 id, u32 bytes)
 {
-	u32 i;
-
-	for (i = 0; i < payload; i++) {
-		if (i == payload / 2)
-			before(PAYLOAD, p, 0, 0);
-		p[i] = (u8)(id + 7 * i);
-	}
-}
-
-/* As an event's handler: 1 if it was recorded. */
-u32 stepped_event(struct machine *m, struct vtrace_ring *r, u32 id, u32 payload)
-{
+	u32 payload = bytes - CONTEXT_BYTES;
 	struct vtrace_slot slot;
 	u8 *p;
 
-	machine = m;
 #ifdef WHOLE
 	(void)p;
 	if (!vtrace_reserve(r, &slot, id, payload))
 		return 0;
 #else
 	if (vtrace_reserve_quick(r, &slot, &p, id, payload)) {
-		fill(p, id, payload);
+		fill(p, id, CONTEXT_BYTES, bytes);
 		vtrace_commit_quick(r, &slot);
 		return 1;
 	}
@@ -119,7 +127,20 @@ u32 stepped_event(struct machine *m, struct vtrace_ring *r, u32 id, u32 payload)
 	if (!slot.amount)
 		return 0;
 #endif
-	fill(vtrace_payload(r, &slot), id, payload);
+	fill(vtrace_payload(r, &slot), id, CONTEXT_BYTES, bytes);
 	vtrace_commit(r, &slot);
 	return 1;
+}
+
+/* As an event's handler: 1 if it was recorded. */
+u32 stepped_event(struct machine *m, struct vtrace_ring *r, u32 id, u32 bytes)
+{
+	u32 below = event_id;
+	u32 recorded;
+
+	machine = m;
+	event_id = id;
+	recorded = event(r, id, bytes);
+	event_id = below;
+	return recorded;
 }

@@ -46,6 +46,7 @@ struct Code {
     start: Start,
     event: WriteEvent,
     ring_bytes: usize,
+    context_bytes: u32,
 }
 
 /// How a handler calls the writer.
@@ -55,12 +56,14 @@ pub enum Pair {
     Quick,
     /// One call for both.
     Whole,
+    /// The same, in a ring whose events have contexts.
+    Contexts,
 }
 
 impl Pair {
     /// Compiled once, never unloaded.
     fn code(self) -> &'static Code {
-        static CODE: [OnceLock<Option<Code>>; 2] = [const { OnceLock::new() }; 2];
+        static CODE: [OnceLock<Option<Code>>; 3] = [const { OnceLock::new() }; 3];
         let code = CODE[self as usize].get_or_init(|| self.compile());
         code.as_ref().expect("stepped.c compiles")
     }
@@ -68,10 +71,12 @@ impl Pair {
     fn compile(self) -> Option<Code> {
         let name = format!("stepped-{self:?}-{}.so", process::id());
         let flags = ["-shared", "-fPIC", "-fexceptions"];
-        let path = match self {
-            Pair::Quick => compile("stepped.c", &name, &flags),
-            Pair::Whole => compile("stepped.c", &name, &[&flags[..], &["-DWHOLE"]].concat()),
-        }?;
+        let more: &[&str] = match self {
+            Pair::Quick => &[],
+            Pair::Whole => &["-DWHOLE"],
+            Pair::Contexts => &["-DWHOLE", "-DCONTEXT_BYTES=8"],
+        };
+        let path = compile("stepped.c", &name, &[&flags[..], more].concat())?;
         // SAFETY: the library has no initialisers.
         let library = Box::leak(Box::new(unsafe { Library::new(&path) }.expect("it loads")));
         std::fs::remove_file(&path).expect("it is mapped by now");
@@ -82,10 +87,12 @@ impl Pair {
             let counter: Symbol<*mut Counter> = library.get(b"stepped_counter").unwrap();
             **counter = read_counter;
             let bytes: Symbol<*const u64> = library.get(b"stepped_ring_bytes").unwrap();
+            let contexts: Symbol<*const u32> = library.get(b"stepped_context_bytes").unwrap();
             Some(Code {
                 start: *library.get(b"stepped_start").unwrap(),
                 event: *library.get(b"stepped_event").unwrap(),
                 ring_bytes: **bytes as usize,
+                context_bytes: **contexts,
             })
         }
     }
@@ -159,6 +166,10 @@ impl Writer for CWriter {
     fn event(&self, machine: &Machine, id: u32, payload: u32) -> bool {
         // SAFETY: the ring was started with this machine's memory.
         unsafe { (self.code.event)(machine, self.ring(), id, payload) != 0 }
+    }
+
+    fn context_bytes(&self) -> u32 {
+        self.code.context_bytes
     }
 
     fn save(&self) -> Box<dyn Any> {

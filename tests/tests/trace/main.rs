@@ -3,6 +3,7 @@
 mod analyses;
 mod calls;
 mod compass;
+mod contexts;
 mod events;
 mod exact;
 mod filter;

@@ -1,16 +1,20 @@
 //! Guests that are large, or grow while they are traced.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use vhost_trace_lab::{Guest, Witness};
+use vhost_trace_lab::{Guest, Witness, read_trace};
 
 use crate::numbers::{account, assert_complete, read_numbers};
 use crate::rig::{ROOMY, Rig, TIME};
 
 /// Writers that no ring loses.
 const PACED: &str = "payload=24 pace_us=1000 burst=4 irq_us=2000";
+
+/// A counter that each vCPU gets when it comes online.
+const COUNTER: &str = "perf_cpu_context_switches";
 
 /// The end of what 32 bits address.
 const GIB_4: u64 = 4 << 30;
@@ -96,7 +100,8 @@ fn highest_address(rig: &Rig) -> Result<u64> {
 #[test]
 fn size_grows_under_load() -> Result<()> {
     const VCPUS: u32 = 4;
-    let mut rig = Rig::boot_with("size-grows", ROOMY, |guest| {
+    let args = [ROOMY, &["--context", COUNTER]].concat();
+    let mut rig = Rig::boot_with("size-grows", &args, |guest| {
         guest
             .smp(2)
             .max_vcpus(VCPUS)
@@ -128,7 +133,17 @@ fn size_grows_under_load() -> Result<()> {
     ensure!(highest_address(&rig)? >= GIB_4);
     rig.run_witness(true)?;
     rig.guest.sh("sleep 1")?;
-    finish_complete(&mut rig, &witness, VCPUS)
+    finish_complete(&mut rig, &witness, VCPUS)?;
+    let mut counts = BTreeMap::new();
+    read_trace(&rig.serve.trace(), |event| {
+        if let Some(count) = event.context_int(COUNTER) {
+            counts.insert(event.cpu, count);
+        }
+        Ok(())
+    })?;
+    assert_eq!(counts.len(), VCPUS as usize);
+    assert!(counts.values().all(|count| *count > 0), "{counts:?}");
+    Ok(())
 }
 
 /// A ring that the guest has no memory for is missed, and its events are

@@ -67,6 +67,13 @@ fn print(out: &mut impl Write, status: &Status) -> std::io::Result<()> {
     for why in status.driver.iter().flat_map(|driver| &driver.unfit) {
         writeln!(out, "     stays off: {why}")?;
     }
+    let missing = status.driver.iter().flat_map(|d| &d.contexts_missing);
+    for name in missing {
+        writeln!(
+            out,
+            "     without context {name}: this guest, or its driver, does not have it"
+        )?;
+    }
     writeln!(
         out,
         "kicks: {}, wake-ups of the drain: {}, complaints about the driver: {}",

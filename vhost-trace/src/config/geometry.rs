@@ -3,6 +3,7 @@
 use ringbuf::layout;
 use serde::Deserialize;
 
+use super::contexts::Contexts;
 use super::size::ByteSize;
 use crate::wire;
 
@@ -26,6 +27,8 @@ pub struct ChannelGeometry {
     pub sub_size: u32,
     /// Sub-buffers of a ring.
     pub nsub: u32,
+    /// What its events carry besides their fields.
+    pub contexts: Contexts,
 }
 
 /// A geometry out of bounds.
@@ -40,7 +43,7 @@ pub enum BadGeometry {
 }
 
 impl ChannelGeometry {
-    /// Check the bounds; `size_key` and `num_key` name the values in errors.
+    /// Check the bounds, of a channel without contexts; `size_key` and `num_key` name the values in errors.
     pub fn new(
         mode: Mode,
         sub_size: ByteSize,
@@ -62,7 +65,13 @@ impl ChannelGeometry {
             mode,
             sub_size,
             nsub,
+            contexts: Contexts::default(),
         })
+    }
+
+    /// The same with contexts.
+    pub fn with_contexts(self, contexts: Contexts) -> Self {
+        ChannelGeometry { contexts, ..self }
     }
 
     fn to_wire(self) -> wire::ConfigChannel {
@@ -73,7 +82,7 @@ impl ChannelGeometry {
             },
             sub_size: self.sub_size,
             nsub: self.nsub,
-            reserved: 0,
+            contexts: self.contexts.bits(),
         }
     }
 }

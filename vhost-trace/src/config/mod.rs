@@ -1,5 +1,6 @@
 //! What the user said, checked.
 
+mod contexts;
 mod geometry;
 mod group;
 mod name;
@@ -8,6 +9,7 @@ mod serve;
 mod sink;
 mod size;
 
+pub use contexts::{BadContext, Contexts};
 pub use geometry::{BadGeometry, ChannelGeometry, Geometry, Mode};
 pub use group::NoGroup;
 pub use name::{BadName, VmName};

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::group::{NoGroup, group_id};
-use super::{BadGeometry, BadSink, ByteSize, ChannelGeometry, Geometry, Mode, RunDir, RunDirError};
-use super::{SinkSpec, VmName};
+use super::{BadContext, BadGeometry, BadSink, ByteSize, ChannelGeometry, Contexts, Geometry};
+use super::{Mode, RunDir, RunDirError, SinkSpec, VmName};
 
 /// Virtio ids have 6 bits to spare in PCI's ids of modern devices.
 const MAX_VIRTIO_ID: u32 = 63;
@@ -50,6 +50,10 @@ pub struct ServeArgs {
     /// What a full ring loses [default: discard].
     #[arg(long)]
     pub mode: Option<Mode>,
+    /// What each event carries besides its fields, such as tid,procname; may
+    /// be repeated.
+    #[arg(long, value_name = "CONTEXT", value_delimiter = ',')]
+    pub context: Vec<String>,
     /// Write incomplete sub-buffers when they are so many seconds old
     /// [default: never].
     #[arg(long, value_name = "SECONDS")]
@@ -115,6 +119,9 @@ pub enum ConfigError {
     /// A sink that is none.
     #[error(transparent)]
     Sink(#[from] BadSink),
+    /// A context that is none.
+    #[error("context: {0}")]
+    Context(#[from] BadContext),
     /// Rings out of bounds.
     #[error(transparent)]
     Geometry(#[from] BadGeometry),
@@ -153,11 +160,8 @@ impl ServeArgs {
             vm: self.vm.or(file.vm),
             socket_path: self.socket_path.or(file.socket_path),
             socket_group: self.socket_group.or(file.socket_group),
-            sink: if self.sink.is_empty() {
-                file.sink
-            } else {
-                self.sink
-            },
+            sink: or(self.sink, file.sink),
+            context: or(self.context, file.context),
             sub_size: self.sub_size.or(file.sub_size),
             num_sub: self.num_sub.or(file.num_sub),
             state_sub_size: self.state_sub_size.or(file.state_sub_size),
@@ -193,7 +197,8 @@ impl TryFrom<ServeArgs> for ServeConfig {
                 args.num_sub.unwrap_or(8),
                 "sub-size",
                 "num-sub",
-            )?,
+            )?
+            .with_contexts(Contexts::named(&args.context)?),
             state: ChannelGeometry::new(
                 Mode::Discard,
                 args.state_sub_size.unwrap_or(ByteSize::from(64 << 10)),
@@ -221,6 +226,10 @@ impl TryFrom<ServeArgs> for ServeConfig {
             run_dir,
         })
     }
+}
+
+fn or(list: Vec<String>, otherwise: Vec<String>) -> Vec<String> {
+    if list.is_empty() { otherwise } else { list }
 }
 
 fn check_length(path: &Path) -> Result<(), ConfigError> {
@@ -257,7 +266,8 @@ mod tests {
     #[test]
     fn cli_file_and_arguments_make_a_config() {
         let toml =
-            "vm = 'web1'\nsink = ['ctf:/t']\nsub-size = '1M'\nnum-sub = 16\nmode = 'overwrite'";
+            "vm = 'web1'\nsink = ['ctf:/t']\nsub-size = '1M'\nnum-sub = 16\nmode = 'overwrite'
+             context = ['vtid']";
         let made = config(
             toml,
             ServeArgs {
@@ -271,6 +281,8 @@ mod tests {
         assert_eq!(made.geometry.events.sub_size, 1 << 20);
         assert_eq!(made.geometry.events.nsub, 4);
         assert_eq!(made.geometry.events.mode, Mode::Overwrite);
+        assert_eq!(made.geometry.events.contexts.bits(), 4);
+        assert_eq!(made.geometry.state.contexts.bits(), 0);
         assert_eq!(made.geometry.state.mode, Mode::Discard);
         assert_eq!(made.virtio_id, DEFAULT_VIRTIO_ID);
     }
@@ -284,6 +296,7 @@ mod tests {
         assert!(why("vm = 'a'\nsink = ['x']").contains("ctf:DIR"));
         assert!(why("vm = 'a'\nsink = ['ctf:/t']\nsub-size = 5000").contains("5000"));
         assert!(why("vm = 'a'\nsink = ['ctf:/t']\nvirtio-id = 64").contains("64"));
+        assert!(why("vm = 'a'\nsink = ['ctf:/t']\ncontext = ['color']").contains("color"));
         assert!(why("speed = 1").contains("speed"));
         let group = "vm = 'a'\nsink = ['ctf:/t']\nsocket-group = 'no such'";
         assert!(why(group).contains("no such"));

@@ -55,4 +55,6 @@ pub struct DriverStatus {
     pub lost_no_ring: u64,
     /// Why events stay off that have a filter which they cannot have.
     pub unfit: Vec<String>,
+    /// Contexts that events were to carry and the guest does not have.
+    pub contexts_missing: Vec<String>,
 }

@@ -154,7 +154,7 @@ impl Compiler<'_> {
     /// the pattern begins.
     fn operand(&mut self, test: &Test) -> Result<(u16, bool, u64), CompileError> {
         let (operand, signed) = match &test.operand {
-            Operand::Context(context) => (context.0, false),
+            Operand::Context(context) => (context.code, false),
             Operand::Field(name) => self.field(name, &test.literal)?,
         };
         let value = match &test.literal {

@@ -9,7 +9,7 @@ mod token;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::wire::{self, context};
+use crate::context::Context;
 
 pub use compile::{CompileError, Program};
 pub use parse::ParseError;
@@ -84,34 +84,4 @@ enum Literal {
     Int(i128),
     /// A pattern, as the driver takes it: `*` and backslashes.
     Text(String),
-}
-
-/// Something about who makes an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Context(u16);
-
-/// The names, with LTTng's where they differ.
-const CONTEXTS: &[(&str, u16)] = &[
-    ("tid", context::TID),
-    ("pid", context::PID),
-    ("vtid", context::VTID),
-    ("vpid", context::VPID),
-    ("procname", context::PROCNAME),
-    ("cpu", context::CPU),
-    ("cpu_id", context::CPU),
-    ("cgroup", context::CGROUP),
-    ("cgroup_id", context::CGROUP),
-];
-
-impl Context {
-    /// Of what follows the `$`.
-    fn named(name: &str) -> Option<Context> {
-        let name = name.strip_prefix("ctx.").unwrap_or(name);
-        let (_, code) = CONTEXTS.iter().find(|(known, _)| *known == name)?;
-        Some(Context(*code))
-    }
-
-    fn is_text(self) -> bool {
-        self.0 == wire::context::PROCNAME
-    }
 }

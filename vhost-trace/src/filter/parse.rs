@@ -2,7 +2,8 @@
 //! is said here.
 
 use super::token::{Token, tokens};
-use super::{CONTEXTS, Context, Expr, Literal, Op, Operand, Test};
+use super::{Expr, Literal, Op, Operand, Test};
+use crate::context::{CONTEXTS, Context};
 use crate::wire;
 
 /// Bytes of a filter.
@@ -46,10 +47,17 @@ pub enum ParseError {
     Texts,
 }
 
+/// Of what follows the `$`; LTTng's has a prefix.
+fn context_of(name: &str) -> Option<Context> {
+    let name = name.strip_prefix("ctx.").unwrap_or(name);
+    Context::named(name).filter(|context| context.is_for_filters())
+}
+
 fn names() -> String {
     let names: Vec<String> = CONTEXTS
         .iter()
-        .map(|(name, _)| format!("${name}"))
+        .filter(|context| context.is_for_filters())
+        .map(|context| format!("${}", context.name))
         .collect();
     names.join(", ")
 }
@@ -145,7 +153,7 @@ impl Parser {
         let refused = self.expected("a field, a $context, ! or (");
         let (operand, name) = match self.take().ok_or(refused.clone())? {
             Token::Name(name) => (Operand::Field(name), String::new()),
-            Token::Context(name) => match Context::named(&name) {
+            Token::Context(name) => match context_of(&name) {
                 Some(context) => (Operand::Context(context), name),
                 None => return Err(ParseError::Context { at, name }),
             },

@@ -24,6 +24,7 @@ use host_sink::escape::escaped;
 use host_sink::schema::Schema;
 use vm_memory::GuestMemoryMmap;
 
+use crate::context::CONTEXTS;
 use crate::control::DriverStatus;
 use crate::drain::Message;
 use crate::filter::Program;
@@ -157,7 +158,24 @@ impl Session {
             enabled: guest.enabled.len(),
             lost_no_ring: guest.root.as_ref().map_or(0, Root::lost_no_ring),
             unfit: guest.unfit.clone(),
+            contexts_missing: self.contexts_missing(guest),
         })
+    }
+
+    /// What events were to carry and do not.
+    fn contexts_missing(&self, guest: &Guest) -> Vec<String> {
+        if !guest.began {
+            return Vec::new();
+        }
+        let channels = self.config.channel.iter().zip(0..);
+        let missing = channels.flat_map(|(channel, number)| {
+            let there = guest.schema.contexts(number);
+            CONTEXTS.iter().filter(move |context| {
+                channel.contexts & context.bit() != 0
+                    && !there.iter().any(|field| field.name == context.name)
+            })
+        });
+        missing.map(|context| context.name.to_owned()).collect()
     }
 
     /// The epoch in which rings may be written, if any may.

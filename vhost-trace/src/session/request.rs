@@ -174,6 +174,7 @@ impl Session {
             .map_err(|refusal| refusal.about(format_args!("ring {}", request.ring)))?;
         if !guest.began {
             guest.began = true;
+            Arc::make_mut(&mut guest.schema).fix_contexts();
             let trace = Arc::new(trace_of(&self.vm, guest));
             let schema = guest.schema.clone();
             self.messages.push(Message::Begin { trace, schema });

@@ -14,7 +14,7 @@
 #include "vtrace_filter.h"
 
 #define FIELDS		4
-#define VALUES		(FIELDS + VTRACE_CONTEXT_END - VTRACE_CONTEXT_TID)
+#define VALUES		(FIELDS + VTRACE_CONTEXT_FILTER_END - VTRACE_CONTEXT_TID)
 
 static int get(void *to, size_t bytes)
 {

@@ -7,18 +7,6 @@ fn rules(text: &str) -> Vec<Rule> {
     vec![text.parse().unwrap()]
 }
 
-/// An event with one unsigned integer.
-fn record_with(id: u16, channel: u8, name: &str, field: &str) -> Vec<u8> {
-    let mut record = record(id, name);
-    record[4] = channel;
-    record[6] = 1;
-    record.extend([abi::FIELD_INT, 4, 0, field.len() as u8, 0, 0]);
-    record.extend(field.as_bytes());
-    let bytes = (record.len() as u16).to_le_bytes();
-    record[..2].copy_from_slice(&bytes);
-    record
-}
-
 /// A driver with these features, and events with and without a field.
 fn introduced(mut fixture: Fixture, features: u64) -> Fixture {
     fixture.session.set_features(features);

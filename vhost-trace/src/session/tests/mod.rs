@@ -14,7 +14,7 @@ use vm_memory::{ByteValued, Bytes, GuestAddress, GuestMemoryMmap};
 use super::commands::{Outcome, TIMEOUT};
 use super::hello::tests::good_hello;
 use super::*;
-use crate::config::{ChannelGeometry, Geometry, Mode};
+use crate::config::{ChannelGeometry, Contexts, Geometry, Mode};
 use crate::wire::{PAGE, Status, req};
 
 const ROOT: u64 = 0x1000;
@@ -37,7 +37,8 @@ impl Fixture {
         let channel =
             |size: u64| ChannelGeometry::new(Mode::Discard, size.into(), 2, "size", "num").unwrap();
         let geometry = Geometry {
-            events: channel(8192),
+            events: channel(8192)
+                .with_contexts(Contexts::named(&["tid", "perf_cpu_cycles"]).unwrap()),
             state: channel(4096),
         };
         Fixture {
@@ -148,5 +149,17 @@ fn record(id: u16, name: &str) -> Vec<u8> {
     record.extend(id.to_le_bytes());
     record.extend([0, 0, 0, name.len() as u8]);
     record.extend(name.as_bytes());
+    record
+}
+
+/// An event with one unsigned integer.
+fn record_with(id: u16, channel: u8, name: &str, field: &str) -> Vec<u8> {
+    let mut record = record(id, name);
+    record[4] = channel;
+    record[6] = 1;
+    record.extend([abi::FIELD_INT, 4, 0, field.len() as u8, 0, 0]);
+    record.extend(field.as_bytes());
+    let bytes = (record.len() as u16).to_le_bytes();
+    record[..2].copy_from_slice(&bytes);
     record
 }

@@ -106,3 +106,24 @@ fn serve_schemas_are_bounded() {
         [Message::Schema(_)]
     ));
 }
+
+#[test]
+fn serve_contexts_come_before_rings() {
+    let missing = |fixture: &Fixture| fixture.session.driver_status().unwrap().contexts_missing;
+    let contexts = record_with(abi::ID_FULL, 0, "contexts", "tid");
+    let mut fixture = Fixture::new();
+    fixture.hello();
+    assert_eq!(fixture.root(), Status::Ok);
+    assert_eq!(fixture.status(req::SCHEMA, &contexts), Status::Ok);
+    assert!(missing(&fixture).is_empty(), "it may not have said all");
+    assert_eq!(fixture.ring(0, RING, DATA, |_| {}), Status::Ok);
+    assert_eq!(missing(&fixture), ["perf_cpu_cycles"]);
+    assert_eq!(fixture.status(req::SCHEMA, &contexts), Status::Ok);
+    let other = record_with(abi::ID_FULL, 0, "contexts", "perf_cpu_cycles");
+    let late = record_with(abi::ID_FULL, 1, "contexts", "tid");
+    for record in [other, late] {
+        assert_eq!(fixture.status(req::SCHEMA, &record), Status::BadValue);
+    }
+    // A driver that has none is traced without.
+    assert_eq!(missing(&Fixture::traced()), ["tid", "perf_cpu_cycles"]);
+}
