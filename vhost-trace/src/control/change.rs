@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use super::message::Reply;
+use super::pending::Pending;
 use crate::session::commands::{CommandResult, Outcome, TIMEOUT};
 use crate::session::desired::{Pattern, Rule};
 use crate::vm::Vm;
@@ -45,9 +46,10 @@ impl Change {
         vm.queues().wake();
         Ok(change)
     }
+}
 
-    /// Take note of a command's result.
-    pub fn note(&mut self, result: &CommandResult) {
+impl Pending for Change {
+    fn note(&mut self, result: &CommandResult) {
         if !self.open.remove(&result.seq) {
             return;
         }
@@ -66,8 +68,7 @@ impl Change {
         }
     }
 
-    /// The answer, when all is known.
-    pub fn reply(&self, vm: &Vm) -> Option<Reply> {
+    fn reply(&mut self, vm: &Vm) -> Option<Reply> {
         self.open.is_empty().then(|| Reply::Changed {
             enabled: vm
                 .with_session(|session| session.driver_status().map_or(0, |driver| driver.enabled)),

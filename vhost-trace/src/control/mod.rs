@@ -6,6 +6,7 @@ mod change;
 mod client;
 mod connection;
 mod message;
+mod pending;
 mod server;
 mod status;
 

@@ -13,6 +13,7 @@ use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 use super::change::Change;
 use super::connection::Connection;
 use super::message::{Envelope, Reply, Request, VERSION};
+use super::pending::Pending;
 use super::status::Status;
 use crate::live::Live;
 use crate::serve::{OwnSocket, Signals};
@@ -55,7 +56,7 @@ pub struct Server {
 #[derive(Debug)]
 struct Client {
     connection: Connection,
-    change: Option<Change>,
+    pending: Option<Box<dyn Pending>>,
     interest: EventSet,
 }
 
@@ -128,7 +129,7 @@ impl Server {
         ops.add(events).map_err(io::Error::other)?;
         let client = Client {
             connection,
-            change: None,
+            pending: None,
             interest: EventSet::IN,
         };
         self.clients.insert(token, client);
@@ -160,19 +161,14 @@ impl Server {
         client.connection.flush()?;
         for line in client.connection.read_lines()? {
             let reply = match parse(&line) {
-                _ if client.change.is_some() => error("one request at a time"),
+                _ if client.pending.is_some() => error("one request at a time"),
                 Err(message) => error(&message),
                 Ok(Request::Live { json }) => return Ok(Next::Watches { json }),
                 Ok(Request::Change { enable, disable }) => {
-                    match Change::start(&self.vm, &enable, &disable) {
-                        Err(message) => error(&message),
-                        Ok(change) => match change.reply(&self.vm) {
-                            Some(reply) => reply,
-                            None => {
-                                client.change = Some(change);
-                                continue;
-                            }
-                        },
+                    let change = Change::start(&self.vm, &enable, &disable);
+                    match self.begin(client, change) {
+                        Some(reply) => reply,
+                        None => continue,
                     }
                 }
                 Ok(Request::Status) => Reply::Status(Box::new(self.status())),
@@ -188,9 +184,26 @@ impl Server {
             client.connection.send(&reply)?;
         }
         let finished = client.connection.is_at_end()
-            && client.change.is_none()
+            && client.pending.is_none()
             && client.connection.waiting() == 0;
         Ok(if finished { Next::Leaves } else { Next::Stays })
+    }
+
+    /// The answer, if it is known already; else the client waits for it.
+    fn begin<P: Pending + 'static>(
+        &self,
+        client: &mut Client,
+        started: Result<P, String>,
+    ) -> Option<Reply> {
+        let mut pending = match started {
+            Ok(pending) => pending,
+            Err(message) => return Some(error(&message)),
+        };
+        let reply = pending.reply(&self.vm);
+        if reply.is_none() {
+            client.pending = Some(Box::new(pending));
+        }
+        reply
     }
 
     /// Keep a client and listen for what it may do next.
@@ -219,23 +232,23 @@ impl Server {
         let waiting: Vec<u32> = self
             .clients
             .iter()
-            .filter(|(_, client)| client.change.is_some())
+            .filter(|(_, client)| client.pending.is_some())
             .map(|(token, _)| *token)
             .collect();
         for token in waiting {
             let Some(mut client) = self.clients.remove(&token) else {
                 continue;
             };
-            let Some(mut change) = client.change.take() else {
+            let Some(mut pending) = client.pending.take() else {
                 continue;
             };
             for result in &results {
-                change.note(result);
+                pending.note(result);
             }
-            let sent = match change.reply(&self.vm) {
+            let sent = match pending.reply(&self.vm) {
                 Some(reply) => client.connection.send(&reply),
                 None => {
-                    client.change = Some(change);
+                    client.pending = Some(pending);
                     Ok(())
                 }
             };

@@ -5,12 +5,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
+use vhost_trace::wire::context;
+
+/// Four fields, and the contexts that filters may look at.
+pub const VALUES: usize = 4 + (context::FILTER_END - context::TID) as usize;
+
 /// What fields and contexts have; texts are zero where numbers are not, and the
 /// other way round.
 #[derive(Clone, Debug, Default)]
 pub struct Values {
     /// Four fields, then the contexts in the order of their codes.
-    pub numbers: [u64; 11],
+    pub numbers: [u64; VALUES],
     /// Field 2.
     pub comm: Vec<u8>,
     /// Field 3.
@@ -20,8 +25,8 @@ pub struct Values {
 }
 
 impl Values {
-    fn texts(&self) -> [&[u8]; 11] {
-        let mut texts = [&[][..]; 11];
+    fn texts(&self) -> [&[u8]; VALUES] {
+        let mut texts = [&[][..]; VALUES];
         (texts[2], texts[3], texts[8]) = (&self.comm, &self.path, &self.procname);
         texts
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use proptest::prelude::*;
 
-use crate::driver::Values;
+use crate::driver::{VALUES, Values};
 
 /// A filter.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub enum Piece {
 }
 
 /// As in `Values`.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; VALUES] = [
     "count",
     "prio",
     "comm",
@@ -36,6 +36,10 @@ const NAMES: [&str; 11] = [
     "$procname",
     "$ctx.cpu_id",
     "$cgroup",
+    "$steal",
+    "$preemptible",
+    "$need_reschedule",
+    "$interruptible",
 ];
 
 impl Expression {
@@ -113,7 +117,7 @@ impl fmt::Display for Expression {
 /// Any filter that fits the test's event.
 pub fn expression() -> impl Strategy<Value = Expression> {
     let op = prop::sample::select(vec!["==", "!=", "<", "<=", ">", ">=", "&"]);
-    let number = prop::sample::select(vec![0, 4, 5, 6, 7, 9, 10usize]);
+    let number = prop::sample::select(vec![0, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14usize]);
     let value = prop_oneof![0..4i128, any::<u64>().prop_map(i128::from)];
     let signed = prop_oneof![-4..4i128, any::<i64>().prop_map(i128::from)];
     let piece = prop::sample::select(vec![

@@ -7,7 +7,7 @@ mod expression;
 use host_sink::schema::{Base, EventClass, Field, FieldKind, IntType};
 use proptest::prelude::*;
 
-use driver::{Driver, Values, Verdict};
+use driver::{Driver, VALUES, Values, Verdict};
 use expression::{Expression, expression};
 use vhost_trace::filter::{Filter, Program};
 use vhost_trace::wire;
@@ -47,7 +47,23 @@ fn compiled(text: &str) -> Result<Program, String> {
 fn filter_examples_are_evaluated() {
     let mut driver = Driver::start();
     let values = Values {
-        numbers: [3, -5i64 as u64, 0, 0, 100, 90, 10, 9, 0, 1, 4242],
+        numbers: [
+            3,
+            -5i64 as u64,
+            0,
+            0,
+            100,
+            90,
+            10,
+            9,
+            0,
+            1,
+            4242,
+            0,
+            1,
+            0,
+            1,
+        ],
         comm: b"db_writer".to_vec(),
         path: b"/etc/passwd".to_vec(),
         procname: b"worker*".to_vec(),
@@ -174,7 +190,7 @@ fn filter_programs_that_lie_are_refused() {
         ("patterns without an end", with(patterns + 3, b'y')),
         ("a number of a text", with(term(2, 2), 1)),
         ("a text of a number", with(term(2, 0), 0)),
-        ("no such context", with(term(2, 0), 7)),
+        ("no such context", with(term(2, 0), 0x0b)),
         ("no such field", with(term(0, 0), 64)),
     ];
     let mut driver = Driver::start();
@@ -190,13 +206,13 @@ fn values() -> impl Strategy<Value = Values> {
     let signed = prop_oneof![-3..4i64, any::<i32>().prop_map(i64::from)];
     let text = "[ab*\\\\\"]{0,6}".prop_map(String::into_bytes);
     (
-        proptest::collection::vec(number, 11),
+        proptest::collection::vec(number, VALUES),
         signed,
         proptest::collection::vec(text, 3),
     )
         .prop_map(|(numbers, signed, texts)| {
             let mut values = Values {
-                numbers: numbers.try_into().expect("eleven"),
+                numbers: numbers.try_into().expect("as many"),
                 comm: texts[0].clone(),
                 path: texts[1].clone(),
                 procname: texts[2].clone(),
