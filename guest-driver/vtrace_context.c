@@ -9,46 +9,41 @@
 #include "vtrace_driver.h"
 #include "vtrace_writer.h"
 
-#define CONTEXT(which, field)	field
-#define FIELD(type, name, value)	+ sizeof(type)
-#define TEXT(name, bytes, array)	+ (bytes)
-enum {
-	ALL_BYTES = 0
+#define HAS(which)	(contexts & VTRACE_CONTEXT_BIT(VTRACE_CONTEXT_##which))
+#define CONTEXT(which, field) do {					\
+	if (HAS(which))							\
+		field;							\
+} while (0)
+
+static __always_inline u32 bytes_of(u32 contexts)
+{
+	u32 all = 0;
+
+#define FIELD(type, name, value)	(all += sizeof(type))
+#define TEXT(name, bytes, array)	(all += (bytes))
 #include "events/contexts.h"
-};
-static_assert(ALL_BYTES <= VTRACE_MAX_CONTEXT_BYTES);
 #undef TEXT
 #undef FIELD
-#undef CONTEXT
-
-#define HAS(which)	(contexts & VTRACE_CONTEXT_BIT(VTRACE_CONTEXT_##which))
+	return all;
+}
 
 u32 vtrace_context_bytes(u32 contexts)
 {
-	u32 bytes = 0;
-
-#define CONTEXT(which, field)	({ if (HAS(which)) field; });
-#define FIELD(type, name, value)	(bytes += sizeof(type))
-#define TEXT(name, bytes_, array)	(bytes += (bytes_))
-#include "events/contexts.h"
-#undef TEXT
-#undef FIELD
-#undef CONTEXT
-	return bytes;
+	BUILD_BUG_ON(bytes_of(~0u) > VTRACE_MAX_CONTEXT_BYTES);
+	return bytes_of(contexts);
 }
 
 notrace void vtrace_contexts(const struct vtrace_ring *r, u8 *to)
 {
 	u32 contexts = r->contexts;
 
-#define CONTEXT(which, field)	({ if (HAS(which)) field; });
 #define FIELD(type, name, value)	(to = vtrace_put(to, type, value))
 #define TEXT(name, bytes, array)	(to = vtrace_put_bytes(to, array, bytes))
 #include "events/contexts.h"
 #undef TEXT
 #undef FIELD
-#undef CONTEXT
 }
+#undef CONTEXT
 
 /* Those of wanted that this kernel and machine have. */
 static u32 available(u32 wanted)
@@ -56,7 +51,7 @@ static u32 available(u32 wanted)
 	u32 contexts = 0;
 
 #define CONTEXT(which, field)						\
-	contexts |= VTRACE_CONTEXT_BIT(VTRACE_CONTEXT_##which);
+	(contexts |= VTRACE_CONTEXT_BIT(VTRACE_CONTEXT_##which))
 #include "events/contexts.h"
 #undef CONTEXT
 	if (!IS_ENABLED(CONFIG_PREEMPT_COUNT))

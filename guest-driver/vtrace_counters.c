@@ -105,6 +105,7 @@ static void create_all(unsigned int cpu)
 	/* One that has gone offline meanwhile counts no more. */
 	cpus_read_lock();
 	for (i = 0; i < VTRACE_NUM_COUNTERS && cpu_online(cpu); i++)
+		/* Who sees it may read it. */
 		smp_store_release(&per_cpu(counters, cpu).event[i],
 				  mine->event[i]);
 	cpus_read_unlock();

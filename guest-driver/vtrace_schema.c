@@ -237,10 +237,10 @@ size_t vtrace_schema_write_contexts(void *buf, u16 channel, u32 contexts)
 	struct writer writer = { .buf = buf }, *w = &writer;
 
 	begin(w, VTRACE_ID_FULL, channel, "", "contexts");
-#define CONTEXT(which, field) ({					\
+#define CONTEXT(which, field) do {					\
 	if (contexts & VTRACE_CONTEXT_BIT(VTRACE_CONTEXT_##which))	\
 		field;							\
-});
+} while (0)
 #include "events/contexts.h"
 #undef CONTEXT
 	end(w);

@@ -107,13 +107,9 @@ fn serve_reads_what_a_killed_front_end_leaves() {
     let before = open();
     for _ in 0..10 {
         drop(Driver::connect(&serve.socket()));
-        serve.wait_status("end", |status| status["front_end"] == false);
     }
-    assert!(
-        open() <= before + 2,
-        "{before} descriptors, then {}",
-        open()
-    );
+    // The last of them may not have been looked at yet.
+    serve.wait_status("its descriptors back", |_| open() <= before + 2);
     let (status, dir, log) = serve.end();
     assert!(status.success(), "{log}");
     let expected: Vec<u64> = (0..3).flat_map(|_| 0..150).collect();
