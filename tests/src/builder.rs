@@ -249,13 +249,13 @@ impl GuestBuilder {
         let dir = run_dir(&self.name)?;
         let initrd = dir.join(INITRAMFS);
         self.write_initramfs(&initrd)?;
-
         launch(&self.name, dir, &self.qemu, |dir, ends| {
             self.qemu_args(dir, &initrd, ends)
         })
     }
 
-    fn write_initramfs(&self, path: &Path) -> Result<()> {
+    /// The initramfs, for who starts QEMU in another way.
+    pub fn write_initramfs(&self, path: &Path) -> Result<()> {
         let mut archive = Initramfs::create(path)?;
         for dir in ["proc", "sys", "dev", "tmp", "root", "mnt", "modules", "etc"] {
             archive.dir(dir)?;

@@ -54,6 +54,27 @@ impl Suite {
         Ok(lines)
     }
 
+    /// Unpacks packages, and what they need, into the folder `root`, where
+    /// programs can then be run by chroot. Nothing configures them.
+    pub(crate) fn unpack_root(&self, packages: &[&str], root: &Path) -> Result<()> {
+        debian::need_keys_of(self.codename)?;
+        output(
+            command("mmdebstrap")
+                .args(["--quiet", "--variant=extract"])
+                .arg("--aptopt=APT::Install-Recommends \"false\"")
+                .arg(format!("--include={}", packages.join(",")))
+                .arg(self.codename)
+                .arg(root)
+                .args(self.sources()?),
+        )?;
+        for dir in ["bin", "sbin", "lib", "lib64"] {
+            if !root.join(dir).exists() {
+                std::os::unix::fs::symlink(format!("usr/{dir}"), root.join(dir))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Its packages as they are now. Whoever else wants them waits until this
     /// is dropped.
     pub(crate) fn apt(&self) -> Result<Apt> {

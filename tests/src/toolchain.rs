@@ -9,7 +9,6 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::cache::{Lock, cache_dir, folder, timed};
-use crate::debian;
 use crate::process::{command, output};
 use crate::suite::Suite;
 
@@ -57,10 +56,8 @@ impl Toolchain {
         let name = format!("toolchain-{}-2", suite.codename);
         let _lock = Lock::take(&cache_dir().join(format!("{name}.lock")))?;
         let root = folder(&name, |part, _| {
-            debian::need_keys_of(suite.codename)?;
-            let sources = suite.sources()?;
             let what = format!("unpacking {} of {}", suite.compiler, suite.codename);
-            timed(&what, || fill(suite, &sources, part))
+            timed(&what, || fill(suite, part))
         })?;
         for path in [&root, &cache_dir()] {
             ensure!(
@@ -88,30 +85,15 @@ impl Toolchain {
 
 /// In a chroot whose root is no mount point, mounts cannot be made private; they
 /// are taken back when the command ends.
-fn propagation() -> &'static str {
+pub(crate) fn propagation() -> &'static str {
     match output(command("unshare").args(["--mount", "true"])) {
         Ok(_) => "private",
         Err(_) => "unchanged",
     }
 }
 
-fn fill(suite: &Suite, sources: &[String], part: &Path) -> Result<()> {
-    let include = format!("{},{}", PACKAGES.join(","), suite.compiler);
-    output(
-        command("mmdebstrap")
-            .args(["--quiet", "--variant=extract"])
-            .arg("--aptopt=APT::Install-Recommends \"false\"")
-            .arg(format!("--include={include}"))
-            .arg(suite.codename)
-            .arg(part)
-            .args(sources),
-    )?;
-    // Nothing has configured these packages: links are missing.
-    for dir in ["bin", "sbin", "lib", "lib64"] {
-        if !part.join(dir).exists() {
-            std::os::unix::fs::symlink(format!("usr/{dir}"), part.join(dir))?;
-        }
-    }
+fn fill(suite: &Suite, part: &Path) -> Result<()> {
+    suite.unpack_root(&[PACKAGES, &[suite.compiler]].concat(), part)?;
     std::os::unix::fs::symlink("mawk", part.join("usr/bin/awk"))?;
     fs::create_dir_all(part.join("dev"))?;
     fs::write(part.join("dev/null"), "")?;

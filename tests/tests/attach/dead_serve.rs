@@ -6,7 +6,6 @@ use crate::cycles::{read_session, sessions, wait_events};
 use crate::numbers::Numbers;
 use crate::report::Report;
 use crate::rig::{RINGS, TIME, Vm, serve};
-use crate::virsh::with_virsh;
 
 #[test]
 fn attach_again_after_the_death_of_serve() -> Result<()> {
@@ -47,11 +46,9 @@ fn attach_again_after_the_death_of_serve() -> Result<()> {
     );
 
     second.vm(&["detach", "--force", "--qmp", vm.monitor()?])?;
-    let said = with_virsh(&second, &vm.guest, "attach")?;
-    ensure!(said.contains("driver: version 1"), "{said}");
+    vm.attach(&second)?;
     wait_events(&second, 1000)?;
-    with_virsh(&second, &vm.guest, "check")?;
-    with_virsh(&second, &vm.guest, "detach")?;
+    vm.detach(&second)?;
     ensure!(vm.guest.boots() == 1, "the guest has restarted");
     second.terminate()?;
     let sessions = sessions(&second.trace())?;

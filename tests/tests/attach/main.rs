@@ -4,6 +4,7 @@ mod cycles;
 mod dead_serve;
 mod driver;
 mod guest_side;
+mod libvirt;
 mod machines;
 mod migration;
 #[path = "../trace/numbers.rs"]
@@ -13,4 +14,3 @@ mod refusals;
 mod report;
 mod rig;
 mod snapshot;
-mod virsh;
