@@ -1,5 +1,6 @@
-//! One guest under load gets its device and loses it, again and again: nothing
-//! is lost in between, and nothing stays behind.
+//! One guest under load gets its device and loses it, again and again, and moves
+//! to another QEMU halfway: nothing is lost while it has the device, and nothing
+//! stays behind.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use vhost_trace_lab::{Guest, Serve};
 
+use crate::migration::Destination;
 use crate::numbers::{Numbers, assert_complete, visit_numbers};
 use crate::rig::{RINGS, TIME, Vm, serve};
 
@@ -132,24 +134,37 @@ fn free_memory(guest: &Guest) -> Result<i64> {
     Ok(guest.sh(free)?.parse()?)
 }
 
+/// Attaches, traces and detaches; the guest's free memory after each.
+fn cycles(vm: &Vm, serve: &Serve, count: usize) -> Result<Vec<i64>> {
+    let footprint = Footprint::of(vm, serve)?;
+    let cycle = |number| {
+        vm.attach(serve)?;
+        wait_events(serve, EVENTS)?;
+        vm.detach(serve)?;
+        footprint
+            .wait(vm, serve)
+            .with_context(|| format!("after cycle {number}"))?;
+        free_memory(&vm.guest)
+    };
+    (1..=count).map(cycle).collect()
+}
+
 #[test]
 fn attach_twenty_times_leaves_nothing_behind() -> Result<()> {
-    let mut serve = serve(RINGS)?;
-    let vm = Vm::boot("attach-cycles")?;
-    vm.load_driver()?;
-    let witness = vm.load_witness()?;
-    serve.vm(&["events", "--enable", "sched_switch"])?;
-    let footprint = Footprint::of(&vm, &serve)?;
-    let mut free = Vec::new();
-    for cycle in 1..=CYCLES {
-        vm.attach(&serve)?;
-        wait_events(&serve, EVENTS)?;
-        vm.detach(&serve)?;
-        footprint
-            .wait(&vm, &serve)
-            .with_context(|| format!("after cycle {cycle}"))?;
-        free.push(free_memory(&vm.guest)?);
+    const NAME: &str = "attach-cycles";
+    let mut here = serve(RINGS)?;
+    let mut there = serve(RINGS)?;
+    let source = Vm::boot(NAME)?;
+    let destination = Destination::start(NAME)?;
+    source.load_driver()?;
+    source.load_witness()?;
+    for serve in [&here, &there] {
+        serve.vm(&["events", "--enable", "sched_switch"])?;
     }
+    let mut free = cycles(&source, &here, CYCLES / 2)?;
+    ensure!(source.guest.boots() == 1, "the guest has restarted");
+    let vm = destination.receive(source, &here)?;
+    free.extend(cycles(&vm, &there, CYCLES / 2)?);
     println!("the guest's free memory after each cycle, KiB: {free:?}");
     let least = |cycles: &[i64]| cycles.iter().min().copied();
     ensure!(
@@ -157,15 +172,20 @@ fn attach_twenty_times_leaves_nothing_behind() -> Result<()> {
         "the guest's free memory goes: {free:?}"
     );
     vm.run_witness(false)?;
-    let cpus = witness.read()?;
-    ensure!(vm.guest.boots() == 1, "the guest has restarted");
+    let cpus = vm.witness()?.read()?;
+    let boots = vm.guest.console().matches("Run /init").count();
+    ensure!(boots == 0, "the guest has restarted");
     vm.guest.quit()?;
-    serve.terminate()?;
-    let sessions = sessions(&serve.trace())?;
-    assert_eq!(sessions.len(), CYCLES);
+    here.terminate()?;
+    there.terminate()?;
+
     let mut all = Numbers::new();
-    for session in &sessions {
-        read_session(session, &mut all)?;
+    for serve in [here, there] {
+        let sessions = sessions(&serve.trace())?;
+        assert_eq!(sessions.len(), CYCLES / 2);
+        for session in &sessions {
+            read_session(session, &mut all)?;
+        }
     }
     assert_complete(&all, &cpus);
     Ok(())

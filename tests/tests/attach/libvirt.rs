@@ -94,7 +94,10 @@ fn attach_goes_through_libvirt() -> Result<()> {
     ensure!(said.contains("driver: version 1"), "{said}");
     wait_events(&first, 1000)?;
     let said = with_libvirt(&libvirt, &first, &["check", "plain"])?;
-    ensure!(said.contains("attached: /machine/peripheral/vtrace"), "{said}");
+    ensure!(
+        said.contains("attached: /machine/peripheral/vtrace"),
+        "{said}"
+    );
     with_libvirt(&libvirt, &first, &["detach", "plain"])?;
     ensure!(libvirt.virsh(&["domstate", "plain"])?.trim() == "running");
     let why = with_libvirt(&libvirt, &first, &["attach", "none"]).unwrap_err();
