@@ -6,7 +6,7 @@ use crate::steps::Outcome;
 use crate::test::{cargo, count_tests};
 
 /// What depends on the kernel most: exactness, nested writers, deaths, filters,
-/// contexts, and the instructions of an event.
+/// contexts, hot plug, and the instructions of an event.
 const TESTS: &[&str] = &[
     "exact::",
     "stress::",
@@ -14,6 +14,7 @@ const TESTS: &[&str] = &[
     "calls::",
     "contexts::",
     "filter::",
+    "size_grows",
     "cost_of_an_event",
 ];
 
