@@ -3,7 +3,9 @@
 #ifndef VTRACE_COMPAT_H
 #define VTRACE_COMPAT_H
 
+#include <linux/fs_struct.h>
 #include <linux/irqnr.h>
+#include <linux/path.h>
 #include <linux/virtio_config.h>
 
 #include "vtrace_abi.h"
@@ -52,6 +54,28 @@ static inline unsigned int vtrace_nr_irqs(void)
 #else
 	return nr_irqs;
 #endif
+}
+
+/* Have a process begin in a folder that it is given. */
+static inline void vtrace_enter(struct fs_struct *fs, const struct path *folder)
+{
+	struct path old;
+
+	path_get(folder);
+#ifdef VTRACE_HAS_FS_SEQLOCK
+	write_seqlock(&fs->seq);
+	old = fs->pwd;
+	fs->pwd = *folder;
+	write_sequnlock(&fs->seq);
+#else
+	spin_lock(&fs->lock);
+	write_seqcount_begin(&fs->seq);
+	old = fs->pwd;
+	fs->pwd = *folder;
+	write_seqcount_end(&fs->seq);
+	spin_unlock(&fs->lock);
+#endif
+	path_put(&old);
 }
 
 /* Tracepoints. */

@@ -54,6 +54,7 @@ struct vtrace_config {
 
 #define VTRACE_F_HOST_CLOCK	0	/* the device writes the clock page */
 #define VTRACE_F_FILTER		1	/* there is VTRACE_CMD_FILTER */
+#define VTRACE_F_MODULE		2	/* uploads, modules, VTRACE_REQ_POLICY */
 
 /* Queues */
 
@@ -73,6 +74,7 @@ struct vtrace_config {
 #define VTRACE_REQ_EPOCH_ACK	7
 #define VTRACE_REQ_DONE		8
 #define VTRACE_REQ_BYE		9
+#define VTRACE_REQ_POLICY	10
 
 #define VTRACE_S_OK		0
 #define VTRACE_S_BAD_REQUEST	1	/* unknown type, or a wrong length */
@@ -138,6 +140,16 @@ struct vtrace_done {
 
 #define VTRACE_MAX_REASON	512
 
+struct vtrace_policy {
+	u32 allow;		/* classes of commands, VTRACE_ALLOW_* */
+	u32 reserved;
+	u64 upload_limit;	/* bytes of one upload */
+};
+
+#define VTRACE_ALLOW_NATIVE	0x1	/* the driver's own events */
+#define VTRACE_ALLOW_PROBES	0x2	/* probe definitions */
+#define VTRACE_ALLOW_MODULES	0x4	/* uploads and modules */
+
 /* Event queue: the device writes a command into a buffer of the driver's */
 
 #define VTRACE_CMD_BYTES	4096	/* at least, of each buffer */
@@ -148,11 +160,36 @@ struct vtrace_done {
 #define VTRACE_CMD_STATEDUMP	4	/* no payload */
 #define VTRACE_CMD_SCHEMA	5	/* no payload: send the schema again */
 #define VTRACE_CMD_FILTER	6	/* struct vtrace_filter */
+#define VTRACE_CMD_UPLOAD	7	/* struct vtrace_upload, then bytes */
+#define VTRACE_CMD_UPLOAD_CANCEL	8	/* struct vtrace_blob */
+#define VTRACE_CMD_MODULE_LOAD	9	/* struct vtrace_blob, then parameters */
+#define VTRACE_CMD_MODULE_UNLOAD	10	/* the module's name */
+#define VTRACE_CMD_MODULE_LIST	14	/* struct vtrace_module_list */
 
 struct vtrace_cmd {
 	u32 type;
 	u32 seq;
 	u32 len;
+	u32 reserved;
+};
+
+/* A piece of a file: pieces come in order, the first one begins it. */
+struct vtrace_upload {
+	u32 blob;		/* the device's number of the file */
+	u32 offset;
+	u32 total;		/* bytes of the file, at most VTRACE_MAX_UPLOAD */
+	u32 reserved;
+};
+
+#define VTRACE_MAX_UPLOAD	(256u << 20)
+
+struct vtrace_blob {
+	u32 blob;
+	u32 reserved;
+};
+
+struct vtrace_module_list {
+	u32 first;		/* number of the first name that is wanted */
 	u32 reserved;
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What the ring's writer needs of the kernel and of the processor. All that is
- * x86 in the driver is in here.
+ * x86 in the driver is in here, but for the helper's few instructions.
  */
 #ifndef VTRACE_ARCH_H
 #define VTRACE_ARCH_H

@@ -33,6 +33,13 @@ static void __printf(3, 4) fail(struct answer *a, int error, const char *format,
 	va_end(args);
 }
 
+/* Of what writes its text itself. Whether it is to be answered now. */
+static bool finish(struct answer *a, int ret)
+{
+	a->done.error = ret < 0 ? -ret : 0;
+	return ret != -EINPROGRESS;
+}
+
 static void fail_request(struct answer *a, int ret)
 {
 	if (ret)
@@ -125,6 +132,7 @@ static void execute(struct vtrace_device *dev, u32 bytes)
 	const struct vtrace_cmd *cmd = (const struct vtrace_cmd *)dev->command;
 	const void *payload = cmd + 1;
 	struct answer *a;
+	bool now = true;
 	int ret;
 
 	a = kzalloc(sizeof(*a), GFP_KERNEL);
@@ -134,6 +142,8 @@ static void execute(struct vtrace_device *dev, u32 bytes)
 	if (cmd->len != bytes - sizeof(*cmd)) {
 		fail(a, EINVAL, "a command of %u bytes came with %zu",
 		     cmd->len, bytes - sizeof(*cmd));
+	} else if (vtrace_policy_check(cmd->type, a->text)) {
+		a->done.error = EPERM;
 	} else {
 		switch (cmd->type) {
 		case VTRACE_CMD_EPOCH:
@@ -154,12 +164,32 @@ static void execute(struct vtrace_device *dev, u32 bytes)
 		case VTRACE_CMD_SCHEMA:
 			fail_request(a, vtrace_schema_send(dev));
 			break;
+		case VTRACE_CMD_UPLOAD:
+			now = finish(a, vtrace_upload_take(payload, cmd->len,
+							   a->text));
+			break;
+		case VTRACE_CMD_UPLOAD_CANCEL:
+			now = finish(a, vtrace_upload_cancel(payload, cmd->len,
+							     a->text));
+			break;
+		case VTRACE_CMD_MODULE_LOAD:
+			now = finish(a, vtrace_module_load(cmd->seq, payload,
+							   cmd->len, a->text));
+			break;
+		case VTRACE_CMD_MODULE_UNLOAD:
+			now = finish(a, vtrace_module_unload(cmd->seq, payload,
+							     cmd->len, a->text));
+			break;
+		case VTRACE_CMD_MODULE_LIST:
+			now = finish(a, vtrace_module_list(payload, cmd->len,
+							   a->text));
+			break;
 		default:
 			fail(a, EOPNOTSUPP, "unknown command %u", cmd->type);
 		}
 	}
-	ret = vtrace_request(dev, VTRACE_REQ_DONE, a,
-			     sizeof(a->done) + strlen(a->text), NULL);
+	ret = now ? vtrace_request(dev, VTRACE_REQ_DONE, a,
+				   sizeof(a->done) + strlen(a->text), NULL) : 0;
 	/* A stale one is of an epoch in which it was to be answered. */
 	if (ret > 0 && ret != VTRACE_S_STALE)
 		dev_warn_ratelimited(vtrace_dev(dev), "answering command %u: %s\n",

@@ -137,6 +137,31 @@ int vtrace_schema_resume(struct vtrace_device *dev);
 void vtrace_schema_stop(void);
 int vtrace_schema_send(struct vtrace_device *dev);
 
+/*
+ * vtrace_policy.c: what the device may have done. Here and below, 0 or a negative
+ * errno, and why in a text of VTRACE_MAX_REASON bytes.
+ */
+int vtrace_policy_check(u32 command, char *text);
+int vtrace_policy_send(struct vtrace_device *dev);
+u32 vtrace_upload_limit(void);
+
+/* vtrace_upload.c: what the device sends in pieces */
+#define VTRACE_UPLOAD_FILE	"upload"
+struct vfsmount;
+int vtrace_upload_take(const void *payload, u32 bytes, char *text);
+int vtrace_upload_cancel(const void *payload, u32 bytes, char *text);
+struct vfsmount *vtrace_upload_claim(u32 blob, char *text);
+void vtrace_upload_drop(void);
+
+/* vtrace_module.c: modules from the device; -EINPROGRESS: answered later */
+int vtrace_modules_init(void);
+void vtrace_modules_release(void);
+void vtrace_modules_start(struct vtrace_device *dev);
+void vtrace_modules_stop(void);
+int vtrace_module_load(u32 seq, const void *payload, u32 bytes, char *text);
+int vtrace_module_unload(u32 seq, const void *payload, u32 bytes, char *text);
+int vtrace_module_list(const void *payload, u32 bytes, char *text);
+
 /* vtrace_filter.c */
 struct vtrace_program;
 struct vtrace_program *vtrace_program_load(const void *payload, u32 bytes,

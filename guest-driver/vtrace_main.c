@@ -27,6 +27,7 @@ MODULE_DEVICE_TABLE(virtio, id_table);
 static const unsigned int features[] = {
 	VTRACE_F_HOST_CLOCK,
 	VTRACE_F_FILTER,
+	VTRACE_F_MODULE,
 };
 
 /* Rings are per vCPU, so that there is one device. */
@@ -238,12 +239,17 @@ static int __init vtrace_init(void)
 	err = vtrace_schema_init();
 	if (err)
 		goto no_schema;
+	err = vtrace_modules_init();
+	if (err)
+		goto no_modules;
 	err = register_virtio_driver(&driver);
 	if (err)
 		goto no_driver;
 	return 0;
 
 no_driver:
+	vtrace_modules_release();
+no_modules:
 	vtrace_schema_release();
 no_schema:
 	vtrace_root_release();
@@ -255,6 +261,7 @@ no_root:
 static void __exit vtrace_exit(void)
 {
 	unregister_virtio_driver(&driver);
+	vtrace_modules_release();
 	vtrace_schema_release();
 	vtrace_root_release();
 	vtrace_clock_release();

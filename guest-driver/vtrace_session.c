@@ -59,6 +59,13 @@ static int hello(struct vtrace_device *dev)
 	return 0;
 }
 
+static int tell_policy(struct vtrace_device *dev)
+{
+	if (!virtio_has_feature(dev->vdev, VTRACE_F_MODULE))
+		return 0;
+	return refused(dev, "policy", vtrace_policy_send(dev));
+}
+
 static int sample_clock(struct vtrace_device *dev)
 {
 	struct vtrace_clock_sample sample = {};
@@ -91,6 +98,8 @@ static int introduce(struct vtrace_device *dev)
 	int err;
 
 	err = hello(dev);
+	if (!err)
+		err = tell_policy(dev);
 	if (!err)
 		err = sample_clock(dev);
 	if (!err)
@@ -129,6 +138,7 @@ static int start(struct vtrace_device *dev)
 		return -ETIMEDOUT;
 
 	WRITE_ONCE(dev->running, true);
+	vtrace_modules_start(dev);
 	return vtrace_command_start(dev);
 }
 
@@ -139,6 +149,7 @@ static void stop(struct vtrace_device *dev)
 		return;
 
 	vtrace_command_stop(dev);
+	vtrace_modules_stop();
 	vtrace_events_disable_all();
 	vtrace_schema_stop();
 	vtrace_rings_unpublish(dev);
