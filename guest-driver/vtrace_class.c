@@ -10,6 +10,7 @@
 #include <linux/gfp.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/slab.h>
 #include <linux/string.h>
 
 #include "vtrace.h"
@@ -23,6 +24,8 @@
 #define RECORD_NFIELDS	6
 #define RECORD_NAME_LEN	7
 #define RECORD_NAME	8
+/* In a field: u8 kind, u8 size, u8 flags, u8 name_len, u16 count. */
+#define FIELD_NAME	6
 
 static DEFINE_MUTEX(schema_lock);
 static struct vtrace_device *device;	/* that has the schema */
@@ -279,6 +282,56 @@ int vtrace_class_register(const void *record, size_t bytes)
 	return ret;
 }
 EXPORT_SYMBOL_GPL(vtrace_class_register);
+
+static u8 *put_field(u8 *at, const struct vtrace_class_field *f)
+{
+	size_t name_len = strlen(f->name);
+
+	*at++ = f->kind;
+	*at++ = f->size;
+	*at++ = f->flags;
+	*at++ = name_len;
+	memcpy(at, &f->count, sizeof(f->count));
+	at += sizeof(f->count);
+	memcpy(at, f->name, name_len);
+	return at + name_len;
+}
+
+int vtrace_class_describe(const char *name, unsigned int channel,
+			  const struct vtrace_class_field *fields,
+			  unsigned int num_fields)
+{
+	size_t bytes = RECORD_NAME + strlen(name);
+	u16 record_bytes, record_channel = channel;
+	unsigned int i;
+	u8 *record, *at;
+	int ret;
+
+	if (num_fields > VTRACE_MAX_FIELDS || strlen(name) > VTRACE_MAX_NAME)
+		return -EINVAL;
+	for (i = 0; i < num_fields; i++) {
+		if (strlen(fields[i].name) > VTRACE_MAX_NAME)
+			return -EINVAL;
+		bytes += FIELD_NAME + strlen(fields[i].name);
+	}
+	record = kzalloc(bytes, GFP_KERNEL);
+	if (!record)
+		return -ENOMEM;
+	record_bytes = bytes;
+	memcpy(record, &record_bytes, sizeof(record_bytes));
+	memcpy(record + RECORD_CHANNEL, &record_channel, sizeof(record_channel));
+	record[RECORD_NFIELDS] = num_fields;
+	record[RECORD_NAME_LEN] = strlen(name);
+	at = record + RECORD_NAME;
+	memcpy(at, name, strlen(name));
+	at += strlen(name);
+	for (i = 0; i < num_fields; i++)
+		at = put_field(at, &fields[i]);
+	ret = vtrace_class_register(record, bytes);
+	kfree(record);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(vtrace_class_describe);
 
 void vtrace_class_unregister(int id)
 {

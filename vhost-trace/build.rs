@@ -35,6 +35,7 @@ fn find(root: &Path, below: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
             }
         } else if !text.ends_with(".mod.c")
             && (text.ends_with(".c")
+                || text.ends_with(".S")
                 || text.ends_with(".h")
                 || ["Kbuild", "Makefile", "LICENSE", "dkms.conf"].contains(&&*text))
         {

@@ -25,6 +25,8 @@ pub const CHANNEL_STATE: u32 = 1;
 pub const F_HOST_CLOCK: u32 = 0;
 /// `VTRACE_F_FILTER`: bit of the feature "there is [`cmd::FILTER`]".
 pub const F_FILTER: u32 = 1;
+/// `VTRACE_F_MODULE`: bit of the feature "uploads, modules, [`req::POLICY`]".
+pub const F_MODULE: u32 = 2;
 
 /// `VTRACE_VQ_CONTROL`: requests of the driver.
 pub const VQ_CONTROL: u16 = 0;
@@ -67,6 +69,8 @@ pub mod req {
     pub const DONE: u32 = 8;
     /// The driver goes; no payload.
     pub const BYE: u32 = 9;
+    /// What the driver allows its device: [`super::Policy`].
+    pub const POLICY: u32 = 10;
 }
 
 /// Commands of the device, `VTRACE_CMD_*`.
@@ -83,7 +87,30 @@ pub mod cmd {
     pub const SCHEMA: u32 = 5;
     /// Enable events with a filter: [`super::Filter`], terms, patterns, ids.
     pub const FILTER: u32 = 6;
+    /// A piece of a file: [`super::Upload`] and bytes.
+    pub const UPLOAD: u32 = 7;
+    /// Give an upload up: [`super::Blob`].
+    pub const UPLOAD_CANCEL: u32 = 8;
+    /// Load a module: [`super::Blob`] and its parameters.
+    pub const MODULE_LOAD: u32 = 9;
+    /// Unload the module whose name follows.
+    pub const MODULE_UNLOAD: u32 = 10;
+    /// List modules: [`super::ModuleList`].
+    pub const MODULE_LIST: u32 = 14;
 }
+
+/// Classes of commands that a driver may allow, `VTRACE_ALLOW_*`.
+pub mod allow {
+    /// The driver's own events.
+    pub const NATIVE: u32 = 1;
+    /// Probe definitions.
+    pub const PROBES: u32 = 2;
+    /// Uploads and modules.
+    pub const MODULES: u32 = 4;
+}
+
+/// `VTRACE_MAX_UPLOAD`: bytes of a file.
+pub const MAX_UPLOAD: u32 = 256 << 20;
 
 /// What a term does, `VTRACE_OP_*`.
 pub mod op {
@@ -304,6 +331,52 @@ pub struct Done {
     pub error: u32,
 }
 
+/// `struct vtrace_policy`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Policy {
+    /// Classes of commands: [`allow`].
+    pub allow: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Bytes that an upload may have.
+    pub upload_limit: u64,
+}
+
+/// `struct vtrace_upload`: the head of a piece of a file.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Upload {
+    /// The device's number of the file.
+    pub blob: u32,
+    /// Where in the file the piece belongs.
+    pub offset: u32,
+    /// Bytes of the file.
+    pub total: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// `struct vtrace_blob`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Blob {
+    /// The device's number of a file.
+    pub blob: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// `struct vtrace_module_list`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ModuleList {
+    /// Number of the first name that is wanted.
+    pub first: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
 /// `struct vtrace_cmd`: the head of each command.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
@@ -402,6 +475,10 @@ plain!(
     RingRef,
     Epoch,
     Done,
+    Policy,
+    Upload,
+    Blob,
+    ModuleList,
     Cmd,
     Filter,
     Term,

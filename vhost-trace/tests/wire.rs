@@ -98,6 +98,10 @@ fn wire_is_the_c_header() {
     layout!("vtrace_epoch", wire::Epoch, epoch);
     layout!("vtrace_done", wire::Done, seq, error);
     layout!("vtrace_cmd", wire::Cmd, kind = "type", seq, len, reserved);
+    layout!("vtrace_policy", wire::Policy, allow, reserved, upload_limit);
+    layout!("vtrace_upload", wire::Upload, blob, offset, total, reserved);
+    layout!("vtrace_blob", wire::Blob, blob, reserved);
+    layout!("vtrace_module_list", wire::ModuleList, first, reserved);
     layout!(
         "vtrace_filter",
         wire::Filter,
@@ -151,6 +155,17 @@ fn wire_is_the_c_header() {
         "VTRACE_CHANNEL_STATE" = wire::CHANNEL_STATE,
         "VTRACE_F_HOST_CLOCK" = wire::F_HOST_CLOCK,
         "VTRACE_F_FILTER" = wire::F_FILTER,
+        "VTRACE_F_MODULE" = wire::F_MODULE,
+        "VTRACE_REQ_POLICY" = wire::req::POLICY,
+        "VTRACE_ALLOW_NATIVE" = wire::allow::NATIVE,
+        "VTRACE_ALLOW_PROBES" = wire::allow::PROBES,
+        "VTRACE_ALLOW_MODULES" = wire::allow::MODULES,
+        "VTRACE_MAX_UPLOAD" = wire::MAX_UPLOAD,
+        "VTRACE_CMD_UPLOAD" = wire::cmd::UPLOAD,
+        "VTRACE_CMD_UPLOAD_CANCEL" = wire::cmd::UPLOAD_CANCEL,
+        "VTRACE_CMD_MODULE_LOAD" = wire::cmd::MODULE_LOAD,
+        "VTRACE_CMD_MODULE_UNLOAD" = wire::cmd::MODULE_UNLOAD,
+        "VTRACE_CMD_MODULE_LIST" = wire::cmd::MODULE_LIST,
         "VTRACE_CMD_FILTER" = wire::cmd::FILTER,
         "VTRACE_OP_EQUAL" = wire::op::EQUAL,
         "VTRACE_OP_LESS" = wire::op::LESS,

@@ -6,6 +6,8 @@ mod driver;
 mod events;
 mod list;
 mod live;
+mod probe;
+mod probe_module;
 mod qemu;
 mod qemu_args;
 mod status;
@@ -49,6 +51,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Show events of a VM as they come.
     Live(live::LiveArgs),
+    /// Put probes into a guest's kernel.
+    Probe(probe::ProbeArgs),
     /// End the serve of a VM, after everything is read and written.
     Stop(stop::StopArgs),
 }
@@ -98,6 +102,7 @@ impl Cli {
             Command::Events(args) => args.run(),
             Command::Status(args) => args.run(),
             Command::Live(args) => args.run(),
+            Command::Probe(args) => args.run(),
             Command::Stop(args) => args.run(),
         }
     }

@@ -61,6 +61,14 @@ fn print(out: &mut impl Write, status: &Status) -> std::io::Result<()> {
             driver.lost_no_ring
         )?;
     }
+    if let Some(policy) = status.driver.as_ref().and_then(|it| it.policy.as_ref()) {
+        writeln!(
+            out,
+            "allowed by the guest (virtio_trace allow=): {}; uploads of up to {} bytes",
+            policy.allow.join(","),
+            policy.upload_limit
+        )?;
+    }
     if !status.rules.is_empty() {
         writeln!(out, "events: {}", status.rules.join(", "))?;
     }

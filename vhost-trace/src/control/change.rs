@@ -24,6 +24,8 @@ impl Change {
     pub fn start(vm: &Vm, enable: &[String], disable: &[String]) -> Result<Change, String> {
         let (enable, disable) = (parse::<Rule>(enable)?, parse::<Pattern>(disable)?);
         let change = vm.with_session(|session| {
+            let admitted = session.commands().admit();
+            admitted.map_err(|busy| busy.to_string())?;
             session
                 .desire(&disable, &enable)
                 .map_err(|error| error.to_string())?;

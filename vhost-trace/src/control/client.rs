@@ -1,8 +1,12 @@
 //! The other end of a control socket: what the commands use.
 
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+
+use vmm_sys_util::sock_ctrl_msg::ScmSocket;
 
 use super::message::{Envelope, MAX_REPLY, Reply, Request, VERSION};
 use crate::config::{RunDir, VmName};
@@ -86,21 +90,43 @@ impl Client {
     /// Ask, and wait for the answer.
     pub fn ask(&mut self, request: Request) -> Result<Reply, ClientError> {
         self.send(request)?;
+        self.answer()
+    }
+
+    fn answer(&mut self) -> Result<Reply, ClientError> {
         self.receive()?.ok_or_else(|| ClientError::Dead {
             vm: self.vm.clone(),
         })
     }
 
+    /// The same, about a file.
+    pub fn ask_with(&mut self, request: Request, file: &File) -> Result<Reply, ClientError> {
+        let line = self.line(request)?;
+        let sent = self
+            .stream
+            .get_ref()
+            .send_with_fd(&line[..], file.as_raw_fd());
+        let sent = sent.map_err(|error| self.io(error.into()))?;
+        let rest = self.stream.get_mut().write_all(&line[sent..]);
+        rest.map_err(|error| self.io(error))?;
+        self.answer()
+    }
+
     /// Ask for something that has many answers.
     pub fn send(&mut self, request: Request) -> Result<(), ClientError> {
+        let line = self.line(request)?;
+        let sent = self.stream.get_mut().write_all(&line);
+        sent.map_err(|error| self.io(error))
+    }
+
+    fn line(&self, request: Request) -> Result<Vec<u8>, ClientError> {
         let envelope = Envelope {
             version: VERSION,
             request,
         };
         let mut line = serde_json::to_vec(&envelope).map_err(|error| self.io(error.into()))?;
         line.push(b'\n');
-        let sent = self.stream.get_mut().write_all(&line);
-        sent.map_err(|error| self.io(error))
+        Ok(line)
     }
 
     /// The next answer. `None`: there are no more.

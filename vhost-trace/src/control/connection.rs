@@ -1,8 +1,11 @@
 //! A client's connection, which never makes anybody wait.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
+
+use vmm_sys_util::sock_ctrl_msg::ScmSocket;
 
 use super::message::{MAX_REPLY, MAX_REQUEST, Reply};
 
@@ -12,6 +15,8 @@ pub struct Connection {
     stream: UnixStream,
     input: Vec<u8>,
     output: Vec<u8>,
+    // The last one that came with a request.
+    file: Option<File>,
     eof: bool,
 }
 
@@ -23,6 +28,7 @@ impl Connection {
             stream,
             input: Vec::new(),
             output: Vec::new(),
+            file: None,
             eof: false,
         })
     }
@@ -32,12 +38,19 @@ impl Connection {
         let mut lines = Vec::new();
         let mut chunk = [0; 4096];
         loop {
-            let got = match self.stream.read(&mut chunk) {
-                Ok(0) => {
+            let got = match self
+                .stream
+                .recv_with_fd(&mut chunk)
+                .map_err(io::Error::from)
+            {
+                Ok((0, _)) => {
                     self.eof = true;
                     break;
                 }
-                Ok(got) => got,
+                Ok((got, file)) => {
+                    self.file = file.or(self.file.take());
+                    got
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
@@ -53,6 +66,11 @@ impl Connection {
             }
         }
         Ok(lines)
+    }
+
+    /// The file that came with a request.
+    pub fn take_file(&mut self) -> Option<File> {
+        self.file.take()
     }
 
     /// Whether the client will say no more.

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::module::ModuleWish;
 use super::status::Status;
 
 /// Of the protocol; both sides must have the same.
@@ -44,6 +45,8 @@ pub enum Request {
         /// As JSON objects instead of text.
         json: bool,
     },
+    /// A module of the guest's kernel.
+    Module(ModuleWish),
     /// End, after everything is read and written.
     Stop,
 }
@@ -86,6 +89,11 @@ pub enum Reply {
         missed: u64,
         /// Events that the guest itself has lost since the client came.
         lost: u64,
+    },
+    /// To [`Request::Module`].
+    Modules {
+        /// The one that was loaded or unloaded; all that there are.
+        names: Vec<String>,
     },
     /// To [`Request::Stop`].
     Stopping,

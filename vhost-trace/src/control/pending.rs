@@ -13,4 +13,6 @@ pub trait Pending: Debug {
     fn note(&mut self, result: &CommandResult);
     /// The answer, when all is known.
     fn reply(&mut self, vm: &Vm) -> Option<Reply>;
+    /// The client has left: take back what makes no sense without it.
+    fn cancel(&mut self, _vm: &Vm) {}
 }

@@ -13,6 +13,7 @@ use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 use super::change::Change;
 use super::connection::Connection;
 use super::message::{Envelope, Reply, Request, VERSION};
+use super::module::Wish;
 use super::pending::Pending;
 use super::status::Status;
 use crate::live::Live;
@@ -136,13 +137,13 @@ impl Server {
         Ok(())
     }
 
-    fn serve_client(&mut self, token: u32, ops: &mut EventOps) {
+    fn serve_client(&mut self, token: u32, gone: bool, ops: &mut EventOps) {
         let Some(mut client) = self.clients.remove(&token) else {
             return;
         };
         match self.talk(&mut client) {
-            Ok(Next::Stays) => self.keep(token, client, ops),
-            Ok(Next::Leaves) => forget(&client, ops),
+            Ok(Next::Stays) if !gone => self.keep(token, client, ops),
+            Ok(Next::Stays | Next::Leaves) => self.forget(client, ops),
             Ok(Next::Watches { json }) => {
                 forget(&client, ops);
                 self.live.attach(client.connection, json);
@@ -152,8 +153,16 @@ impl Server {
                     "VM {}: a client of the control socket: {error}",
                     self.vm.name()
                 );
-                forget(&client, ops);
+                self.forget(client, ops);
             }
+        }
+    }
+
+    /// A client has left.
+    fn forget(&self, mut client: Client, ops: &mut EventOps) {
+        forget(&client, ops);
+        if let Some(mut pending) = client.pending.take() {
+            pending.cancel(&self.vm);
         }
     }
 
@@ -167,6 +176,13 @@ impl Server {
                 Ok(Request::Change { enable, disable }) => {
                     let change = Change::start(&self.vm, &enable, &disable);
                     match self.begin(client, change) {
+                        Some(reply) => reply,
+                        None => continue,
+                    }
+                }
+                Ok(Request::Module(wish)) => {
+                    let file = client.connection.take_file();
+                    match self.begin(client, Wish::start(&self.vm, wish, file)) {
                         Some(reply) => reply,
                         None => continue,
                     }
@@ -219,7 +235,7 @@ impl Server {
             let events = Events::with_data_raw(client.connection.as_raw_fd(), token, interest);
             if let Err(error) = ops.modify(events) {
                 log::warn!("VM {}: a client: {error}", self.vm.name());
-                forget(&client, ops);
+                self.forget(client, ops);
                 return;
             }
             client.interest = interest;
@@ -294,7 +310,11 @@ impl MutEventSubscriber for Server {
                 self.vm
                     .with_session(|session| session.expire(Instant::now()));
             }
-            token => self.serve_client(token, ops),
+            token => {
+                // It is not there any more, whatever it still had to say.
+                let gone = events.event_set().contains(EventSet::HANG_UP);
+                self.serve_client(token, gone, ops);
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::drain::DrainStatus;
+use crate::wire;
 
 /// All there is to say about a VM.
 #[derive(Debug, Serialize, Deserialize)]
@@ -57,4 +58,31 @@ pub struct DriverStatus {
     pub unfit: Vec<String>,
     /// Contexts that events were to carry and the guest does not have.
     pub contexts_missing: Vec<String>,
+    /// What its administrator allows this host, if it has said so.
+    pub policy: Option<Policy>,
+}
+
+/// What a guest's administrator allows its host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// Classes of commands: `native`, `probes`, `modules`.
+    pub allow: Vec<String>,
+    /// Bytes that a file may have which is sent to the guest.
+    pub upload_limit: u64,
+}
+
+impl Policy {
+    /// What a driver says; classes that nobody knows are none.
+    pub fn new(policy: &wire::Policy) -> Policy {
+        let classes = [
+            (wire::allow::NATIVE, "native"),
+            (wire::allow::PROBES, "probes"),
+            (wire::allow::MODULES, "modules"),
+        ];
+        let allow = classes.iter().filter(|(bit, _)| policy.allow & bit != 0);
+        Policy {
+            allow: allow.map(|(_, name)| (*name).to_owned()).collect(),
+            upload_limit: policy.upload_limit,
+        }
+    }
 }

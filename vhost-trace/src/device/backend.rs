@@ -87,6 +87,7 @@ impl VhostUserBackend for Device {
             | 1 << VIRTIO_RING_F_EVENT_IDX
             | 1 << PROTOCOL_FEATURES
             | 1 << wire::F_FILTER
+            | 1 << wire::F_MODULE
     }
 
     fn acked_features(&self, features: u64) {

@@ -4,6 +4,7 @@
 mod build;
 mod inject;
 mod package;
+mod probe;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -16,6 +17,7 @@ use host_sink::escape::printable;
 pub use build::build;
 pub use inject::{Inject, inject};
 pub use package::{package, package_name};
+pub use probe::build_probe;
 
 /// The sources: paths in the driver's folder, and contents.
 pub const SOURCES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/driver_sources.rs"));
@@ -68,6 +70,14 @@ pub enum DriverError {
         path: PathBuf,
         /// What it lacks.
         missing: &'static str,
+    },
+    /// There is nothing to build.
+    #[error("{}: {why}", path.display())]
+    NoSource {
+        /// What was named.
+        path: PathBuf,
+        /// Why not.
+        why: &'static str,
     },
     /// It is no kernel module of ours.
     #[error("{} is no {MODULE}.ko: {why}", path.display())]
@@ -142,7 +152,13 @@ mod tests {
         };
         let kbuild = text("Kbuild").split_whitespace();
         for object in kbuild.filter(|word| word.ends_with(".o") && *word != "virtio_trace.o") {
-            text(&object.replace(".o", ".c"));
+            let stem = object.trim_end_matches(".o");
+            let found = |(name, _): &(&str, _)| {
+                [".c", ".S"]
+                    .iter()
+                    .any(|end| *name == format!("{stem}{end}"))
+            };
+            assert!(SOURCES.iter().any(found), "{object}");
         }
         text("vtrace_abi.h");
         text("LICENSE");

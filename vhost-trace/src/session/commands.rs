@@ -13,8 +13,15 @@ use crate::wire;
 pub const MAX_IN_FLIGHT: usize = 100;
 /// Most commands that wait for the driver's buffers.
 const MAX_WAITING: usize = 1024;
+/// Most commands without an answer, beyond which no user's is taken. What the
+/// device itself has to say, it may still say.
+pub const MAX_UNANSWERED: usize = 100;
 /// How long a command may take, its waiting included.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
+/// The same for one that loads or unloads a module, whose own code is executed.
+pub const MODULE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of a file that one command has room for.
+pub const PIECE: usize = wire::CMD_BYTES - size_of::<wire::Cmd>() - size_of::<wire::Upload>();
 
 /// Ids that one command has room for.
 const IDS: usize = (wire::CMD_BYTES - size_of::<wire::Cmd>()) / size_of::<u16>();
@@ -34,6 +41,26 @@ pub enum Command {
     StateDump,
     /// Send the schema again.
     Schema,
+    /// Keep a piece of a file, at most [`PIECE`] bytes.
+    Upload {
+        /// Which one.
+        head: wire::Upload,
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
+    /// Forget this file.
+    UploadCancel(u32),
+    /// Load a module.
+    ModuleLoad {
+        /// The file.
+        blob: u32,
+        /// The module's parameters.
+        parameters: String,
+    },
+    /// Unload the module of this name.
+    ModuleUnload(String),
+    /// Say which modules are loaded, from this number on.
+    ModuleList(u32),
 }
 
 impl Command {
@@ -53,6 +80,14 @@ impl Command {
             .map(|ids| Command::Filter(program.clone(), ids.to_vec()))
     }
 
+    /// How long it may take, its waiting included.
+    pub fn timeout(&self) -> Duration {
+        match self {
+            Command::ModuleLoad { .. } | Command::ModuleUnload(_) => MODULE_TIMEOUT,
+            _ => TIMEOUT,
+        }
+    }
+
     /// What the driver gets.
     fn bytes(&self, seq: u32) -> Vec<u8> {
         let ids = |ids: &[u16]| ids.iter().flat_map(|id| id.to_le_bytes()).collect();
@@ -63,6 +98,22 @@ impl Command {
             Command::Filter(program, list) => (wire::cmd::FILTER, program.payload(list)),
             Command::StateDump => (wire::cmd::STATEDUMP, Vec::new()),
             Command::Schema => (wire::cmd::SCHEMA, Vec::new()),
+            Command::Upload { head, bytes } => {
+                (wire::cmd::UPLOAD, [head.as_slice(), bytes].concat())
+            }
+            Command::UploadCancel(blob) => (wire::cmd::UPLOAD_CANCEL, of_blob(*blob, b"")),
+            Command::ModuleLoad { blob, parameters } => (
+                wire::cmd::MODULE_LOAD,
+                of_blob(*blob, parameters.as_bytes()),
+            ),
+            Command::ModuleUnload(name) => (wire::cmd::MODULE_UNLOAD, name.as_bytes().to_vec()),
+            Command::ModuleList(first) => {
+                let list = wire::ModuleList {
+                    first: *first,
+                    reserved: 0,
+                };
+                (wire::cmd::MODULE_LIST, list.as_slice().to_vec())
+            }
         };
         let head = wire::Cmd {
             kind,
@@ -72,6 +123,11 @@ impl Command {
         };
         [head.as_slice(), &payload].concat()
     }
+}
+
+fn of_blob(blob: u32, more: &[u8]) -> Vec<u8> {
+    let head = wire::Blob { blob, reserved: 0 };
+    [head.as_slice(), more].concat()
 }
 
 /// What became of a command.
@@ -94,11 +150,13 @@ pub struct CommandResult {
     pub seq: u32,
     /// What became of it.
     pub outcome: Outcome,
+    /// What the driver said of it when it was done: its lines, escaped.
+    pub said: Vec<String>,
 }
 
 /// Too many commands wait already.
 #[derive(Debug, thiserror::Error)]
-#[error("{MAX_WAITING} commands already wait for the guest's driver")]
+#[error("busy: too many commands already wait for the guest's driver; try again")]
 pub struct Busy;
 
 #[derive(Debug)]
@@ -117,6 +175,14 @@ pub struct Commands {
 }
 
 impl Commands {
+    /// Whether one more of a user's may be queued.
+    pub fn admit(&self) -> Result<(), Busy> {
+        if self.waiting.len() + self.sent.len() >= MAX_UNANSWERED {
+            return Err(Busy);
+        }
+        Ok(())
+    }
+
     /// Queue a command; returns its number.
     pub fn push(&mut self, command: Command) -> Result<u32, Busy> {
         if self.waiting.len() >= MAX_WAITING {
@@ -126,8 +192,8 @@ impl Commands {
         self.last_seq = self.last_seq.checked_add(1).unwrap_or(1);
         self.waiting.push_back(Waiting {
             seq: self.last_seq,
+            deadline: Instant::now() + command.timeout(),
             command,
-            deadline: Instant::now() + TIMEOUT,
         });
         Ok(self.last_seq)
     }
@@ -158,9 +224,13 @@ impl Commands {
             .extract_if(.., |_, deadline| *deadline <= now)
             .map(|(seq, _)| seq)
             .collect();
-        while let Some(first) = self.waiting.pop_front_if(|first| first.deadline <= now) {
-            due.push(first.seq);
-        }
+        self.waiting.retain(|waiting| {
+            let stays = waiting.deadline > now;
+            if !stays {
+                due.push(waiting.seq);
+            }
+            stays
+        });
         due
     }
 
@@ -211,6 +281,58 @@ mod tests {
         assert!(commands.expire(Instant::now()).is_empty());
         assert_eq!(commands.expire(Instant::now() + TIMEOUT), [1, 2]);
         assert!(commands.is_empty());
+    }
+
+    #[test]
+    fn probe_module_commands_have_deadlines_of_their_own() {
+        let mut commands = Commands::default();
+        commands.push(Command::ModuleUnload("a".into())).unwrap();
+        commands.push(Command::StateDump).unwrap();
+        commands.push(Command::ModuleUnload("b".into())).unwrap();
+        commands.sent();
+        let now = Instant::now();
+        assert_eq!(commands.expire(now + TIMEOUT), [2]);
+        assert_eq!(commands.expire(now + MODULE_TIMEOUT), [1, 3]);
+    }
+
+    #[test]
+    fn probe_module_users_are_told_that_the_guest_is_busy() {
+        let mut commands = Commands::default();
+        for _ in 0..MAX_UNANSWERED {
+            commands.admit().unwrap();
+            commands.push(Command::StateDump).unwrap();
+            commands.sent();
+        }
+        let error = commands.admit().unwrap_err();
+        assert!(error.to_string().contains("busy"));
+        // The device's own.
+        commands.push(Command::Epoch(2)).unwrap();
+        assert!(commands.done(1) && commands.done(2));
+        commands.admit().unwrap();
+    }
+
+    #[test]
+    fn probe_module_pieces_fit_their_buffers() {
+        let piece = Command::Upload {
+            head: wire::Upload {
+                blob: 1,
+                offset: 2,
+                total: 3,
+                reserved: 0,
+            },
+            bytes: vec![7; PIECE],
+        };
+        let bytes = piece.bytes(9);
+        assert_eq!(bytes.len(), wire::CMD_BYTES);
+        assert_eq!(
+            bytes[16..33],
+            [1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 7]
+        );
+        let load = Command::ModuleLoad {
+            blob: 5,
+            parameters: "x=1".into(),
+        };
+        assert_eq!(load.bytes(1)[16..], *b"\x05\0\0\0\0\0\0\0x=1");
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod rings;
 mod root;
 #[cfg(test)]
 mod tests;
+pub mod uploads;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use host_sink::schema::Schema;
 use vm_memory::GuestMemoryMmap;
 
 use crate::context::CONTEXTS;
-use crate::control::DriverStatus;
+use crate::control::{DriverStatus, Policy};
 use crate::drain::Message;
 use crate::filter::Program;
 use crate::guest::GuestMap;
@@ -34,6 +35,7 @@ use crate::wire;
 
 use commands::{Command, CommandResult, Commands, Outcome};
 use desired::Desired;
+use uploads::Uploads;
 
 pub use hello::Driver;
 pub use request::Answer;
@@ -81,6 +83,7 @@ pub struct Guest {
     began: bool,
     // What is enabled may not be what the user wants.
     unsettled: bool,
+    policy: Option<Policy>,
 }
 
 /// The state of the protocol.
@@ -95,6 +98,7 @@ pub struct Session {
     hellos: hello::Allowance,
     commands: Commands,
     desired: Desired,
+    uploads: Uploads,
     messages: Vec<Message>,
     results: Vec<CommandResult>,
     complaints: Vec<String>,
@@ -113,6 +117,7 @@ impl Session {
             hellos: hello::Allowance::default(),
             commands: Commands::default(),
             desired: Desired::default(),
+            uploads: Uploads::default(),
             messages: Vec::new(),
             results: Vec::new(),
             complaints: Vec::new(),
@@ -159,6 +164,7 @@ impl Session {
             lost_no_ring: guest.root.as_ref().map_or(0, Root::lost_no_ring),
             unfit: guest.unfit.clone(),
             contexts_missing: self.contexts_missing(guest),
+            policy: guest.policy.clone(),
         })
     }
 
@@ -262,9 +268,8 @@ impl Session {
     pub fn expire(&mut self, now: Instant) {
         for seq in self.commands.expire(now) {
             log::warn!(
-                "VM {}: the guest's driver has not answered command {seq} within {} s",
-                self.vm,
-                commands::TIMEOUT.as_secs()
+                "VM {}: the guest's driver has not answered command {seq} in time",
+                self.vm
             );
             self.finish(seq, Outcome::TimedOut);
         }
@@ -281,6 +286,10 @@ impl Session {
     }
 
     fn finish(&mut self, seq: u32, outcome: Outcome) {
-        self.results.push(CommandResult { seq, outcome });
+        self.results.push(CommandResult {
+            seq,
+            outcome,
+            said: Vec::new(),
+        });
     }
 }

@@ -7,9 +7,10 @@ use host_sink::escape::escaped;
 use host_sink::schema::Schema;
 use host_sink::session::Session as Trace;
 
+use crate::control::Policy;
 use crate::drain::Message;
 use crate::guest::ranges::Ranges;
-use crate::session::commands::Outcome;
+use crate::session::commands::{CommandResult, Outcome};
 use crate::session::refusal::Refusal;
 use crate::session::{Driver, Guest, Memory, Phase, Session, rings, root};
 use crate::wire::{self, Status, req};
@@ -94,6 +95,10 @@ impl Session {
                 self.done(payload)?;
                 ok(0)
             }
+            req::POLICY => {
+                self.policy(&exactly(payload)?)?;
+                ok(0)
+            }
             req::BYE => {
                 exactly_nothing(payload)?;
                 log::info!("VM {}: the guest's driver has left", self.vm);
@@ -133,6 +138,7 @@ impl Session {
             unfit: Vec::new(),
             began: false,
             unsettled: true,
+            policy: None,
         });
         Ok(self.epoch)
     }
@@ -239,17 +245,31 @@ impl Session {
                 format!("there is no command {}", done.seq),
             ));
         }
-        let outcome = if done.error == 0 {
-            Outcome::Done
-        } else {
+        let (mut outcome, mut said) = (Outcome::Done, Vec::new());
+        if done.error != 0 {
             let text = escaped(text);
             self.complaints.push(format!(
                 "command {} failed in the guest with errno {}: {text}",
                 done.seq, done.error
             ));
-            Outcome::Failed(done.error, text)
-        };
-        self.finish(done.seq, outcome);
+            outcome = Outcome::Failed(done.error, text);
+        } else if !text.is_empty() {
+            said = text.split(|&byte| byte == b'\n').map(escaped).collect();
+        }
+        self.results.push(CommandResult {
+            seq: done.seq,
+            outcome,
+            said,
+        });
+        Ok(())
+    }
+
+    fn policy(&mut self, policy: &wire::Policy) -> Result<(), Refusal> {
+        let guest = live(&mut self.guest)?;
+        if policy.reserved != 0 {
+            return Err(Refusal::new(Status::BadValue, "reserved is not 0"));
+        }
+        guest.policy = Some(Policy::new(policy));
         Ok(())
     }
 }
@@ -338,6 +358,7 @@ fn name(kind: u32) -> &'static str {
         req::EPOCH_ACK => "EPOCH_ACK",
         req::DONE => "DONE",
         req::BYE => "BYE",
+        req::POLICY => "POLICY",
         _ => "of unknown type",
     }
 }
