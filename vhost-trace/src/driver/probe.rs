@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use super::build::{make, take};
 use super::{DriverError, SOURCES, run, scratch, unpack, write};
@@ -13,9 +14,10 @@ const HEADERS: [&str; 2] = ["vtrace.h", "vtrace_abi.h"];
 /// What a kernel's module may be called, with its NUL.
 const NAME_LEN: usize = 56;
 
-/// The parts of the driver that export something: enough to learn the versions
+/// The parts of the driver that export something, and its licence: enough to learn the versions
 /// of what they export, as this kernel counts them.
-const EXPORTS: &str = "\nvirtio_trace-y := vtrace_attach.o vtrace_class.o vtrace_writer.o\n";
+const EXPORTS: &str =
+    "\nvirtio_trace-y := vtrace_main.o vtrace_attach.o vtrace_class.o vtrace_writer.o\n";
 
 /// Build the module of one C file, or of a folder with a Kbuild; where it is
 /// then.
@@ -37,7 +39,11 @@ pub fn build_probe(headers: &Path, source: &Path, out: &Path) -> Result<PathBuf,
     let versions = exports.path().join("Module.symvers");
     probe.arg(format!("KBUILD_EXTRA_SYMBOLS={}", versions.display()));
     run(&mut probe, "make gcc")?;
-    take(&module_in(folder.path(), source)?, out)
+    let module = module_in(folder.path(), source)?;
+    // What a debugger wants is most of it, and the guest has to keep it.
+    let mut strip = Command::new("strip");
+    run(strip.arg("--strip-debug").arg(&module), "binutils")?;
+    take(&module, out)
 }
 
 fn source_of(wanted: &str) -> &'static [u8] {

@@ -1,0 +1,6 @@
+//! Probes that the host puts into a guest's kernel.
+
+mod modules;
+#[path = "../trace/rig.rs"]
+#[allow(dead_code, reason = "the tests of traces use the rest")]
+mod rig;
