@@ -55,6 +55,7 @@ struct vtrace_config {
 #define VTRACE_F_HOST_CLOCK	0	/* the device writes the clock page */
 #define VTRACE_F_FILTER		1	/* there is VTRACE_CMD_FILTER */
 #define VTRACE_F_MODULE		2	/* uploads, modules, VTRACE_REQ_POLICY */
+#define VTRACE_F_PROBE		3	/* there are VTRACE_CMD_PROBE_* */
 
 /* Queues */
 
@@ -165,6 +166,9 @@ struct vtrace_policy {
 #define VTRACE_CMD_MODULE_LOAD	9	/* struct vtrace_blob, then parameters */
 #define VTRACE_CMD_MODULE_UNLOAD	10	/* the module's name */
 #define VTRACE_CMD_MODULE_LIST	14	/* struct vtrace_module_list */
+#define VTRACE_CMD_PROBE_ADD	11	/* struct vtrace_probe_def */
+#define VTRACE_CMD_PROBE_DEL	12	/* its name */
+#define VTRACE_CMD_PROBE_COUNTS	15	/* its name; the answer's text has them */
 
 struct vtrace_cmd {
 	u32 type;
@@ -254,6 +258,89 @@ struct vtrace_term {
 
 #define VTRACE_MAX_TERMS	32
 #define VTRACE_MAX_PATTERNS	512	/* bytes, NULs included */
+
+/*
+ * Probe definition: a place in the kernel, and what an event of it has. Behind
+ * its head, byte-packed: the name, the symbol, each argument, and the filter
+ * (struct vtrace_filter, without ids).
+ */
+struct vtrace_probe_def {
+	u64 offset;		/* from the symbol, in bytes */
+	u32 rate;		/* events in a second and of a vCPU; 0: any number */
+	u16 maxactive;		/* calls that a RETURN follows; 0: the kernel's choice */
+	u16 filter_bytes;	/* 0: no filter */
+	u8 kind;
+	u8 stack_depth;		/* return addresses; 0: no stack */
+	u8 num_args;
+	u8 name_len;
+	u8 symbol_len;
+	u8 reserved[3];
+};
+
+#define VTRACE_PROBE_ENTRY	1	/* a kprobe: at symbol + offset */
+#define VTRACE_PROBE_RETURN	2	/* a kretprobe: when symbol returns */
+#define VTRACE_PROBE_TRACEPOINT	3	/* symbol is a tracepoint */
+
+/* Then its name, the symbol of its VTRACE_FETCH_SYMBOL, and its steps. */
+struct vtrace_probe_arg {
+	u16 count;		/* integers, or bytes at most of a STRING */
+	u8 type;		/* VTRACE_FIELD_INT or VTRACE_FIELD_STRING */
+	u8 size;		/* of an integer: 1, 2, 4 or 8 */
+	u8 flags;		/* VTRACE_FIELD_SIGNED, _HEX, _ARRAY */
+	u8 name_len;
+	u8 symbol_len;
+	u8 num_steps;
+};
+
+/* Steps make a value: the first one gets it, the others go on from there. */
+struct vtrace_probe_step {
+	u64 value;
+	u8 op;
+	u8 size;		/* bytes that a LOAD reads */
+	u8 reserved[6];
+};
+
+#define VTRACE_FETCH_REGISTER	1	/* value: VTRACE_REGISTER_* */
+#define VTRACE_FETCH_ARGUMENT	2	/* value: which one, from 0 */
+#define VTRACE_FETCH_RETVAL	3
+#define VTRACE_FETCH_STACK	4	/* the word at the stack pointer + 8 * value */
+#define VTRACE_FETCH_SP		5	/* the stack pointer */
+#define VTRACE_FETCH_IMMEDIATE	6	/* value */
+#define VTRACE_FETCH_SYMBOL	7	/* the symbol's address + value */
+#define VTRACE_FETCH_COMM	8	/* the running thread's name, a STRING */
+#define VTRACE_FETCH_LAST_BASE	8	/* what is above is no first step */
+#define VTRACE_FETCH_LOAD	9	/* what is at the value before + value */
+#define VTRACE_FETCH_LOAD_USER	10	/* the same, in user space */
+#define VTRACE_FETCH_BITS	11	/* shifted left by value & 63, then right
+					 * by value >> 8
+					 */
+
+/* Registers, numbered as x86-64 numbers them. */
+#define VTRACE_REGISTER_AX	0
+#define VTRACE_REGISTER_CX	1
+#define VTRACE_REGISTER_DX	2
+#define VTRACE_REGISTER_BX	3
+#define VTRACE_REGISTER_SP	4
+#define VTRACE_REGISTER_BP	5
+#define VTRACE_REGISTER_SI	6
+#define VTRACE_REGISTER_DI	7
+#define VTRACE_REGISTER_R8	8	/* to R15 */
+#define VTRACE_REGISTER_IP	16
+#define VTRACE_REGISTER_FLAGS	17
+#define VTRACE_REGISTER_END	18
+
+#define VTRACE_MAX_PROBES	64
+#define VTRACE_MAX_PROBE_NAME	63	/* bytes, as of the others */
+#define VTRACE_MAX_PROBE_SYMBOL	200
+#define VTRACE_MAX_PROBE_ARGS	32
+#define VTRACE_MAX_PROBE_STEPS	16	/* of an argument */
+#define VTRACE_MAX_PROBE_STACK	64
+#define VTRACE_MAX_PROBE_COUNT	64	/* integers of an array */
+#define VTRACE_MAX_PROBE_STRING	1024	/* with its NUL */
+#define VTRACE_MAX_PROBE_BYTES	3072	/* of an event's fields */
+#define VTRACE_MAX_PROBE_RATE	1000000
+#define VTRACE_MAX_PROBE_ACTIVE	4096
+#define VTRACE_NUM_PROBE_ARGUMENTS	12	/* of a function or a tracepoint */
 
 /*
  * Schema: records of events, one after the other, byte-packed.

@@ -196,6 +196,21 @@ void vtrace_schema_stop(void)
 	mutex_unlock(&schema_lock);
 }
 
+/* Whether an event of the driver's own has this name. */
+bool vtrace_schema_has(const char *name, size_t bytes)
+{
+	bool found = false;
+	const u8 *record;
+
+	mutex_lock(&schema_lock);
+	for (record = schema; record < schema + own_bytes && !found;
+	     record += record_bytes(record))
+		found = record[RECORD_NAME_LEN] == bytes &&
+			!memcmp(record + RECORD_NAME, name, bytes);
+	mutex_unlock(&schema_lock);
+	return found;
+}
+
 static bool plausible(const u8 *record, size_t bytes)
 {
 	return bytes > RECORD_NAME &&

@@ -12,6 +12,7 @@
 #include <linux/virtio_config.h>
 
 #include "vtrace_driver.h"
+#include "vtrace_probe.h"
 
 /* Then others get a turn. */
 #define COMMANDS_AT_ONCE	16
@@ -127,6 +128,23 @@ static void do_filter(const void *payload, u32 bytes, struct answer *a)
 	vtrace_events_settle(filter);
 }
 
+static void do_probe(void (*what)(const void *payload, u32 bytes,
+				  struct vtrace_failure *f),
+		     const void *payload, u32 bytes, struct answer *a)
+{
+	struct vtrace_failure *f = kzalloc(sizeof(*f), GFP_KERNEL);
+
+	if (!f) {
+		fail(a, ENOMEM, "the guest has no memory for it");
+		return;
+	}
+	what(payload, bytes, f);
+	a->done.error = f->error;
+	/* Also what is no failure has something to say. */
+	strscpy(a->text, f->text, sizeof(a->text));
+	kfree(f);
+}
+
 static void execute(struct vtrace_device *dev, u32 bytes)
 {
 	const struct vtrace_cmd *cmd = (const struct vtrace_cmd *)dev->command;
@@ -157,6 +175,15 @@ static void execute(struct vtrace_device *dev, u32 bytes)
 			break;
 		case VTRACE_CMD_FILTER:
 			do_filter(payload, cmd->len, a);
+			break;
+		case VTRACE_CMD_PROBE_ADD:
+			do_probe(vtrace_probe_add, payload, cmd->len, a);
+			break;
+		case VTRACE_CMD_PROBE_DEL:
+			do_probe(vtrace_probe_del, payload, cmd->len, a);
+			break;
+		case VTRACE_CMD_PROBE_COUNTS:
+			do_probe(vtrace_probe_counts, payload, cmd->len, a);
 			break;
 		case VTRACE_CMD_STATEDUMP:
 			vtrace_statedump();

@@ -129,6 +129,7 @@ void vtrace_boot_id_read(u8 id[16]);
 #define VTRACE_MAX_CLASSES	1024
 extern unsigned long vtrace_classes_off[];
 int vtrace_class_enable(u16 id, bool on);
+bool vtrace_schema_has(const char *name, size_t bytes);
 int vtrace_schema_init(void);
 void vtrace_schema_release(void);
 void vtrace_schema_prepare(struct vtrace_device *dev);

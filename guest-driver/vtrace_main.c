@@ -28,6 +28,7 @@ static const unsigned int features[] = {
 	VTRACE_F_HOST_CLOCK,
 	VTRACE_F_FILTER,
 	VTRACE_F_MODULE,
+	VTRACE_F_PROBE,
 };
 
 /* Rings are per vCPU, so that there is one device. */

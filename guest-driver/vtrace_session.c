@@ -12,6 +12,7 @@
 #include "compat.h"
 #include "vtrace_arch.h"
 #include "vtrace_driver.h"
+#include "vtrace_probe.h"
 
 #define CLOCK_SAMPLES	16
 #define HELLOS		5
@@ -151,6 +152,7 @@ static void stop(struct vtrace_device *dev)
 	vtrace_command_stop(dev);
 	vtrace_modules_stop();
 	vtrace_events_disable_all();
+	vtrace_probes_stop();
 	vtrace_schema_stop();
 	vtrace_rings_unpublish(dev);
 	vtrace_contexts_stop();
