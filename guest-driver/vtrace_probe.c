@@ -105,8 +105,9 @@ static int add_class(struct vtrace_definition *d, struct vtrace_failure *f)
 	describe(r, &d->fetch);
 	d->id = vtrace_class_register(r->data, r->bytes);
 	kfree(r);
+	/* The device may have turned one of before off. */
 	if (d->id >= 0)
-		return 0;
+		return vtrace_class_enable(d->id, true);
 	if (d->id == -ENOSPC)
 		return vtrace_failed(f, ENOSPC, "the driver has no room for more kinds of events: unload it and load it again");
 	return vtrace_failed(f, -d->id, "its event class is not taken: error %d; the host's log says why",

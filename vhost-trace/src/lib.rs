@@ -19,6 +19,7 @@ pub mod guest;
 pub mod live;
 pub mod monitor;
 pub mod outbox;
+pub mod probe;
 pub mod serve;
 pub mod session;
 pub mod vm;

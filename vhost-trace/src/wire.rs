@@ -27,6 +27,8 @@ pub const F_HOST_CLOCK: u32 = 0;
 pub const F_FILTER: u32 = 1;
 /// `VTRACE_F_MODULE`: bit of the feature "uploads, modules, [`req::POLICY`]".
 pub const F_MODULE: u32 = 2;
+/// `VTRACE_F_PROBE`: bit of the feature "there is [`cmd::PROBE_ADD`]".
+pub const F_PROBE: u32 = 3;
 
 /// `VTRACE_VQ_CONTROL`: requests of the driver.
 pub const VQ_CONTROL: u16 = 0;
@@ -97,6 +99,76 @@ pub mod cmd {
     pub const MODULE_UNLOAD: u32 = 10;
     /// List modules: [`super::ModuleList`].
     pub const MODULE_LIST: u32 = 14;
+    /// Add a probe definition: [`super::ProbeDef`] and what is behind it.
+    pub const PROBE_ADD: u32 = 11;
+    /// Delete the probe definition of the name that follows.
+    pub const PROBE_DEL: u32 = 12;
+    /// Say what the definition of the name that follows has counted.
+    pub const PROBE_COUNTS: u32 = 15;
+}
+
+/// Probe definitions, `VTRACE_PROBE_*`, `VTRACE_FETCH_*`, `VTRACE_REGISTER_*`.
+pub mod probe {
+    /// A kprobe.
+    pub const ENTRY: u8 = 1;
+    /// A kretprobe.
+    pub const RETURN: u8 = 2;
+    /// A tracepoint.
+    pub const TRACEPOINT: u8 = 3;
+
+    /// A register.
+    pub const REGISTER: u8 = 1;
+    /// An argument of the function or the tracepoint, from 0.
+    pub const ARGUMENT: u8 = 2;
+    /// What the function returns.
+    pub const RETVAL: u8 = 3;
+    /// A word of the stack.
+    pub const STACK: u8 = 4;
+    /// The stack pointer.
+    pub const SP: u8 = 5;
+    /// The step's value.
+    pub const IMMEDIATE: u8 = 6;
+    /// The address of the argument's symbol, and the step's value.
+    pub const SYMBOL: u8 = 7;
+    /// The name of the running thread.
+    pub const COMM: u8 = 8;
+    /// What is in memory, so many bytes from the value before.
+    pub const LOAD: u8 = 9;
+    /// The same, in user space.
+    pub const LOAD_USER: u8 = 10;
+    /// Some bits of the value before.
+    pub const BITS: u8 = 11;
+
+    /// Registers, by number.
+    pub const REGISTERS: [&str; 18] = [
+        "ax", "cx", "dx", "bx", "sp", "bp", "si", "di", "r8", "r9", "r10", "r11", "r12", "r13",
+        "r14", "r15", "ip", "flags",
+    ];
+
+    /// `VTRACE_MAX_PROBES`: definitions at a time.
+    pub const MAX: usize = 64;
+    /// `VTRACE_MAX_PROBE_NAME`: bytes of a name.
+    pub const MAX_NAME: usize = 63;
+    /// `VTRACE_MAX_PROBE_SYMBOL`: bytes of a symbol.
+    pub const MAX_SYMBOL: usize = 200;
+    /// `VTRACE_MAX_PROBE_ARGS`.
+    pub const MAX_ARGS: usize = 32;
+    /// `VTRACE_MAX_PROBE_STEPS`: of an argument.
+    pub const MAX_STEPS: usize = 16;
+    /// `VTRACE_MAX_PROBE_STACK`: return addresses.
+    pub const MAX_STACK: u8 = 64;
+    /// `VTRACE_MAX_PROBE_COUNT`: integers of an array.
+    pub const MAX_COUNT: u16 = 64;
+    /// `VTRACE_MAX_PROBE_STRING`: bytes of a text, its NUL included.
+    pub const MAX_STRING: usize = 1024;
+    /// `VTRACE_MAX_PROBE_BYTES`: of all fields.
+    pub const MAX_BYTES: usize = 3072;
+    /// `VTRACE_MAX_PROBE_RATE`: events in a second.
+    pub const MAX_RATE: u32 = 1_000_000;
+    /// `VTRACE_MAX_PROBE_ACTIVE`: calls whose return is awaited.
+    pub const MAX_ACTIVE: u16 = 4096;
+    /// `VTRACE_NUM_PROBE_ARGUMENTS`: of a function or tracepoint.
+    pub const NUM_ARGUMENTS: u64 = 12;
 }
 
 /// Classes of commands that a driver may allow, `VTRACE_ALLOW_*`.
@@ -425,6 +497,66 @@ pub struct Term {
     pub value: u64,
 }
 
+/// `struct vtrace_probe_def`; name, symbol, arguments and filter follow.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProbeDef {
+    /// From the symbol, in bytes.
+    pub offset: u64,
+    /// Events in a second and of a vCPU; 0: any number.
+    pub rate: u32,
+    /// Calls whose return is awaited; 0: the kernel's choice.
+    pub maxactive: u16,
+    /// Bytes of the filter.
+    pub filter_bytes: u16,
+    /// [`probe::ENTRY`], [`probe::RETURN`] or [`probe::TRACEPOINT`].
+    pub kind: u8,
+    /// Return addresses.
+    pub stack_depth: u8,
+    /// At most [`probe::MAX_ARGS`].
+    pub num_args: u8,
+    /// Bytes of the name.
+    pub name_len: u8,
+    /// Bytes of the symbol.
+    pub symbol_len: u8,
+    /// Zero.
+    pub reserved: [u8; 3],
+}
+
+/// `struct vtrace_probe_arg`; name, symbol and steps follow.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProbeArg {
+    /// Integers of an array, bytes of a text.
+    pub count: u16,
+    /// `VTRACE_FIELD_INT` or `VTRACE_FIELD_STRING`.
+    pub kind: u8,
+    /// Bytes of an integer.
+    pub size: u8,
+    /// `VTRACE_FIELD_SIGNED`, `_HEX`, `_ARRAY`.
+    pub flags: u8,
+    /// Bytes of the name.
+    pub name_len: u8,
+    /// Bytes of the symbol.
+    pub symbol_len: u8,
+    /// 1 to [`probe::MAX_STEPS`].
+    pub num_steps: u8,
+}
+
+/// `struct vtrace_probe_step`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProbeStep {
+    /// What `op` needs.
+    pub value: u64,
+    /// One of [`probe`].
+    pub op: u8,
+    /// Bytes that are loaded.
+    pub size: u8,
+    /// Zero.
+    pub reserved: [u8; 6],
+}
+
 /// `struct vtrace_root`: the driver's root page.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
@@ -482,6 +614,9 @@ plain!(
     Cmd,
     Filter,
     Term,
+    ProbeDef,
+    ProbeArg,
+    ProbeStep,
     Root
 );
 

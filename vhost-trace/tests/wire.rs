@@ -42,6 +42,13 @@ fn header_says(expressions: &[String]) -> BTreeMap<String, u64> {
         .collect()
 }
 
+/// The number of a register.
+fn register(name: &str) -> usize {
+    let registers = wire::probe::REGISTERS.iter();
+    let mut found = registers.enumerate().filter(|(_, known)| **known == name);
+    found.next().expect("a register").0
+}
+
 #[test]
 fn wire_is_the_c_header() {
     let mut expected: Vec<(String, u64)> = Vec::new();
@@ -123,6 +130,40 @@ fn wire_is_the_c_header() {
     );
 
     layout!(
+        "vtrace_probe_def",
+        wire::ProbeDef,
+        offset,
+        rate,
+        maxactive,
+        filter_bytes,
+        kind,
+        stack_depth,
+        num_args,
+        name_len,
+        symbol_len,
+        reserved
+    );
+    layout!(
+        "vtrace_probe_arg",
+        wire::ProbeArg,
+        count,
+        kind = "type",
+        size,
+        flags,
+        name_len,
+        symbol_len,
+        num_steps
+    );
+    layout!(
+        "vtrace_probe_step",
+        wire::ProbeStep,
+        value,
+        op,
+        size,
+        reserved
+    );
+
+    layout!(
         "vtrace_root",
         wire::Root,
         magic,
@@ -167,6 +208,48 @@ fn wire_is_the_c_header() {
         "VTRACE_CMD_MODULE_UNLOAD" = wire::cmd::MODULE_UNLOAD,
         "VTRACE_CMD_MODULE_LIST" = wire::cmd::MODULE_LIST,
         "VTRACE_CMD_FILTER" = wire::cmd::FILTER,
+        "VTRACE_F_PROBE" = wire::F_PROBE,
+        "VTRACE_CMD_PROBE_ADD" = wire::cmd::PROBE_ADD,
+        "VTRACE_CMD_PROBE_DEL" = wire::cmd::PROBE_DEL,
+        "VTRACE_CMD_PROBE_COUNTS" = wire::cmd::PROBE_COUNTS,
+        "VTRACE_PROBE_ENTRY" = wire::probe::ENTRY,
+        "VTRACE_PROBE_RETURN" = wire::probe::RETURN,
+        "VTRACE_PROBE_TRACEPOINT" = wire::probe::TRACEPOINT,
+        "VTRACE_FETCH_REGISTER" = wire::probe::REGISTER,
+        "VTRACE_FETCH_ARGUMENT" = wire::probe::ARGUMENT,
+        "VTRACE_FETCH_RETVAL" = wire::probe::RETVAL,
+        "VTRACE_FETCH_STACK" = wire::probe::STACK,
+        "VTRACE_FETCH_SP" = wire::probe::SP,
+        "VTRACE_FETCH_IMMEDIATE" = wire::probe::IMMEDIATE,
+        "VTRACE_FETCH_SYMBOL" = wire::probe::SYMBOL,
+        "VTRACE_FETCH_COMM" = wire::probe::COMM,
+        "VTRACE_FETCH_LOAD" = wire::probe::LOAD,
+        "VTRACE_FETCH_LOAD_USER" = wire::probe::LOAD_USER,
+        "VTRACE_FETCH_BITS" = wire::probe::BITS,
+        "VTRACE_REGISTER_AX" = register("ax"),
+        "VTRACE_REGISTER_CX" = register("cx"),
+        "VTRACE_REGISTER_DX" = register("dx"),
+        "VTRACE_REGISTER_BX" = register("bx"),
+        "VTRACE_REGISTER_SP" = register("sp"),
+        "VTRACE_REGISTER_BP" = register("bp"),
+        "VTRACE_REGISTER_SI" = register("si"),
+        "VTRACE_REGISTER_DI" = register("di"),
+        "VTRACE_REGISTER_R8" = register("r8"),
+        "VTRACE_REGISTER_IP" = register("ip"),
+        "VTRACE_REGISTER_FLAGS" = register("flags"),
+        "VTRACE_REGISTER_END" = wire::probe::REGISTERS.len(),
+        "VTRACE_MAX_PROBES" = wire::probe::MAX,
+        "VTRACE_MAX_PROBE_NAME" = wire::probe::MAX_NAME,
+        "VTRACE_MAX_PROBE_SYMBOL" = wire::probe::MAX_SYMBOL,
+        "VTRACE_MAX_PROBE_ARGS" = wire::probe::MAX_ARGS,
+        "VTRACE_MAX_PROBE_STEPS" = wire::probe::MAX_STEPS,
+        "VTRACE_MAX_PROBE_STACK" = wire::probe::MAX_STACK,
+        "VTRACE_MAX_PROBE_COUNT" = wire::probe::MAX_COUNT,
+        "VTRACE_MAX_PROBE_STRING" = wire::probe::MAX_STRING,
+        "VTRACE_MAX_PROBE_BYTES" = wire::probe::MAX_BYTES,
+        "VTRACE_MAX_PROBE_RATE" = wire::probe::MAX_RATE,
+        "VTRACE_MAX_PROBE_ACTIVE" = wire::probe::MAX_ACTIVE,
+        "VTRACE_NUM_PROBE_ARGUMENTS" = wire::probe::NUM_ARGUMENTS,
         "VTRACE_OP_EQUAL" = wire::op::EQUAL,
         "VTRACE_OP_LESS" = wire::op::LESS,
         "VTRACE_OP_GREATER" = wire::op::GREATER,

@@ -7,6 +7,7 @@ mod events;
 mod list;
 mod live;
 mod probe;
+mod probe_definition;
 mod probe_module;
 mod qemu;
 mod qemu_args;
@@ -47,12 +48,12 @@ enum Command {
     List(list::ListArgs),
     /// List, enable or disable events of a VM.
     Events(events::EventsArgs),
+    /// Probe a guest's kernel from the host.
+    Probe(probe::ProbeArgs),
     /// Say how a VM and its sinks are doing.
     Status(status::StatusArgs),
     /// Show events of a VM as they come.
     Live(live::LiveArgs),
-    /// Put probes into a guest's kernel.
-    Probe(probe::ProbeArgs),
     /// End the serve of a VM, after everything is read and written.
     Stop(stop::StopArgs),
 }

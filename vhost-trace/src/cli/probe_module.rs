@@ -1,4 +1,4 @@
-//! `probe load`, `list`, `unload` and `build`.
+//! `probe load`, `unload` and `build`.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -22,13 +22,6 @@ pub struct LoadArgs {
     /// Its parameters.
     #[arg(value_name = "PARAM=VALUE")]
     parameters: Vec<String>,
-}
-
-/// Arguments of `probe list`.
-#[derive(Debug, Args)]
-pub struct ListArgs {
-    #[command(flatten)]
-    target: Target,
 }
 
 /// Arguments of `probe unload`.
@@ -75,18 +68,13 @@ impl LoadArgs {
     }
 }
 
-impl ListArgs {
-    /// Print a name a line.
-    pub fn run(self) -> Result<(), Box<dyn std::error::Error>> {
-        let mut client = self.target.connect()?;
-        let Reply::Modules { names } = client.ask(Request::Module(ModuleWish::List))? else {
-            return Err(client.unexpected().into());
-        };
-        for name in names {
-            println!("{name}");
-        }
-        Ok(())
-    }
+/// The modules that were loaded into a VM's kernel.
+pub fn list(target: &Target) -> Result<Vec<String>, Box<dyn std::error::Error>> {
+    let mut client = target.connect()?;
+    let Reply::Modules { names } = client.ask(Request::Module(ModuleWish::List))? else {
+        return Err(client.unexpected().into());
+    };
+    Ok(names)
 }
 
 impl UnloadArgs {

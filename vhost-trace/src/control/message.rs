@@ -40,6 +40,11 @@ pub enum Request {
         /// Patterns of events.
         disable: Vec<String>,
     },
+    /// Something about probe definitions.
+    Probe {
+        /// What.
+        action: ProbeAction,
+    },
     /// Events as they come, until the client leaves.
     Live {
         /// As JSON objects instead of text.
@@ -81,6 +86,15 @@ pub enum Reply {
         /// What the driver could not do.
         errors: Vec<String>,
     },
+    /// To [`Request::Probe`].
+    Probes {
+        /// Those that it was about.
+        probes: Vec<Probe>,
+        /// There is no driver: it will be told when it starts.
+        remembered: bool,
+        /// What the driver could not do.
+        errors: Vec<String>,
+    },
     /// To [`Request::Live`]: more lines, again and again.
     Lines {
         /// Events, a line each.
@@ -97,6 +111,48 @@ pub enum Reply {
     },
     /// To [`Request::Stop`].
     Stopping,
+}
+
+/// What is to be done about probe definitions.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProbeAction {
+    /// Add these, all or none.
+    Add(Vec<NewProbe>),
+    /// Delete those of these names.
+    Delete(Vec<String>),
+    /// Delete those of this set.
+    DeleteSet(String),
+    /// Say which there are, and what they have counted.
+    List,
+}
+
+/// A definition that is to be added.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct NewProbe {
+    /// Its text.
+    pub define: String,
+    /// Events in a second and of a vCPU; 0: any number.
+    pub rate: u32,
+    /// The set that it is of.
+    pub set: Option<String>,
+}
+
+/// A definition that there is, or was.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Probe {
+    /// Its name.
+    pub name: String,
+    /// Its text.
+    pub define: String,
+    /// Events in a second and of a vCPU; 0: any number.
+    pub rate: u32,
+    /// The set that it is of.
+    pub set: Option<String>,
+    /// Whether it is in the guest, and if not, why not; escaped.
+    pub state: String,
+    /// What the guest's driver has counted, escaped; nothing: it was not asked.
+    pub counts: String,
 }
 
 /// An event of a guest.

@@ -8,12 +8,13 @@ mod connection;
 mod message;
 mod module;
 mod pending;
+mod probe;
 mod server;
 mod status;
 
 pub use client::{Client, ClientError, DEAD_SERVE};
 pub use connection::Connection;
-pub use message::{Event, Reply, Request};
+pub use message::{Event, NewProbe, Probe, ProbeAction, Reply, Request};
 pub use module::ModuleWish;
 pub use server::{Facts, Server};
 pub use status::{DriverStatus, Policy, Status};

@@ -15,6 +15,7 @@ use super::connection::Connection;
 use super::message::{Envelope, Reply, Request, VERSION};
 use super::module::Wish;
 use super::pending::Pending;
+use super::probe::ProbeWish;
 use super::status::Status;
 use crate::live::Live;
 use crate::serve::{OwnSocket, Signals};
@@ -183,6 +184,13 @@ impl Server {
                 Ok(Request::Module(wish)) => {
                     let file = client.connection.take_file();
                     match self.begin(client, Wish::start(&self.vm, wish, file)) {
+                        Some(reply) => reply,
+                        None => continue,
+                    }
+                }
+                Ok(Request::Probe { action }) => {
+                    let wish = ProbeWish::start(&self.vm, action);
+                    match self.begin(client, wish) {
                         Some(reply) => reply,
                         None => continue,
                     }

@@ -88,6 +88,7 @@ impl VhostUserBackend for Device {
             | 1 << PROTOCOL_FEATURES
             | 1 << wire::F_FILTER
             | 1 << wire::F_MODULE
+            | 1 << wire::F_PROBE
     }
 
     fn acked_features(&self, features: u64) {

@@ -61,6 +61,12 @@ pub enum Command {
     ModuleUnload(String),
     /// Say which modules are loaded, from this number on.
     ModuleList(u32),
+    /// Add the probe definition of this payload.
+    ProbeAdd(Vec<u8>),
+    /// Delete the probe definition of this name.
+    ProbeDel(String),
+    /// Say what the probe definition of this name has counted.
+    ProbeCounts(String),
 }
 
 impl Command {
@@ -114,6 +120,9 @@ impl Command {
                 };
                 (wire::cmd::MODULE_LIST, list.as_slice().to_vec())
             }
+            Command::ProbeAdd(payload) => (wire::cmd::PROBE_ADD, payload.clone()),
+            Command::ProbeDel(name) => (wire::cmd::PROBE_DEL, name.clone().into()),
+            Command::ProbeCounts(name) => (wire::cmd::PROBE_COUNTS, name.clone().into()),
         };
         let head = wire::Cmd {
             kind,

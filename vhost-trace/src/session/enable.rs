@@ -64,7 +64,7 @@ impl Session {
                 let rule = self.desired.rule_of(&class.name).map(|(_, rule)| rule);
                 Event {
                     name: class.name.clone(),
-                    enabled: enabled.is_some(),
+                    enabled: enabled.is_some() || self.probes.has_class(class),
                     filter: enabled
                         .and_then(Option::as_ref)
                         .and_then(|_| rule?.filter.as_ref().map(Filter::to_string)),
@@ -84,12 +84,16 @@ impl Session {
     /// command fails counts as enabled: the driver does what it can of a
     /// command, and disabling takes all of it back.
     pub fn reconcile(&mut self) -> Vec<u32> {
+        self.send_probes();
         let ready = |guest: &&mut Guest| guest.is_ready() && guest.unsettled;
         let Some(guest) = self.guest.as_mut().filter(ready) else {
             return Vec::new();
         };
         guest.unsettled = false;
-        let plan = Plan::new(&self.desired, &guest.schema, can_filter(self.features));
+        let mut plan = Plan::new(&self.desired, &guest.schema, can_filter(self.features));
+        // Those are on as long as they are there, whatever the rules say.
+        guest.probe_ids.extend(self.probes.ids(&guest.schema));
+        plan.wanted.retain(|id, _| !guest.probe_ids.contains(id));
         let unfit: Vec<String> = plan.unfit.iter().map(|(_, why)| why.to_string()).collect();
         for why in unfit.iter().filter(|why| !guest.unfit.contains(why)) {
             log::warn!("VM {}: an event stays off: {why}", self.vm);

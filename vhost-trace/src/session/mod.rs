@@ -9,6 +9,7 @@ pub mod desired;
 mod enable;
 mod hello;
 mod plan;
+pub mod probes;
 mod refusal;
 mod request;
 mod rings;
@@ -17,7 +18,7 @@ mod root;
 mod tests;
 pub mod uploads;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -80,6 +81,8 @@ pub struct Guest {
     enabled: BTreeMap<u16, Option<Program>>,
     // Filters that events cannot have, which are off for that.
     unfit: Vec<String>,
+    // Classes that are or were of a probe definition.
+    probe_ids: BTreeSet<u16>,
     began: bool,
     // What is enabled may not be what the user wants.
     unsettled: bool,
@@ -99,6 +102,7 @@ pub struct Session {
     commands: Commands,
     desired: Desired,
     uploads: Uploads,
+    probes: probes::Probes,
     messages: Vec<Message>,
     results: Vec<CommandResult>,
     complaints: Vec<String>,
@@ -118,6 +122,7 @@ impl Session {
             commands: Commands::default(),
             desired: Desired::default(),
             uploads: Uploads::default(),
+            probes: probes::Probes::default(),
             messages: Vec::new(),
             results: Vec::new(),
             complaints: Vec::new(),
@@ -237,6 +242,7 @@ impl Session {
         for seq in self.commands.clear() {
             self.finish(seq, Outcome::Gone);
         }
+        self.probes.forget_driver();
     }
 
     /// Memory has been taken away: end the rings that were in it.
@@ -286,10 +292,11 @@ impl Session {
     }
 
     fn finish(&mut self, seq: u32, outcome: Outcome) {
-        self.results.push(CommandResult {
-            seq,
-            outcome,
-            said: Vec::new(),
-        });
+        self.finish_with(seq, outcome, Vec::new());
+    }
+
+    fn finish_with(&mut self, seq: u32, outcome: Outcome, said: Vec<String>) {
+        self.probe_answered(seq, &outcome);
+        self.results.push(CommandResult { seq, outcome, said });
     }
 }

@@ -10,7 +10,7 @@ use host_sink::session::Session as Trace;
 use crate::control::Policy;
 use crate::drain::Message;
 use crate::guest::ranges::Ranges;
-use crate::session::commands::{CommandResult, Outcome};
+use crate::session::commands::Outcome;
 use crate::session::refusal::Refusal;
 use crate::session::{Driver, Guest, Memory, Phase, Session, rings, root};
 use crate::wire::{self, Status, req};
@@ -136,6 +136,7 @@ impl Session {
             schema_bytes: 0,
             enabled: Default::default(),
             unfit: Vec::new(),
+            probe_ids: Default::default(),
             began: false,
             unsettled: true,
             policy: None,
@@ -256,11 +257,7 @@ impl Session {
         } else if !text.is_empty() {
             said = text.split(|&byte| byte == b'\n').map(escaped).collect();
         }
-        self.results.push(CommandResult {
-            seq: done.seq,
-            outcome,
-            said,
-        });
+        self.finish_with(done.seq, outcome, said);
         Ok(())
     }
 
