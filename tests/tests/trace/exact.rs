@@ -1,10 +1,10 @@
 //! Counts per event: the trace's, and those of whoever made the events.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::numbers::{account, stream};
 use crate::rig::{Rig, TIME, TINY};
-use vhost_trace_lab::{Cpu, read_trace};
+use vhost_trace_lab::{Cpu, Job, read_trace};
 
 const GETPPID: i64 = 110;
 
@@ -30,11 +30,37 @@ fn hits(hist: &str) -> Result<u64> {
 const PACED: &[&str] = &["--sub-size", "32K", "--num-sub", "4"];
 const PACED_RING: u64 = 4 * 32 * 1024;
 
+/// Workloads that wait for a byte each: who looks at their name from here on
+/// sees no other.
+fn waiting(rig: &Rig, workloads: &[String]) -> Result<Vec<Job>> {
+    let start = |(index, workload): (usize, &String)| {
+        let go = format!("/tmp/go{index}");
+        rig.guest
+            .spawn(&format!("mkfifo {go} && exec {workload} 0<>{go}"))
+    };
+    let jobs = workloads.iter().enumerate().map(start);
+    let jobs = jobs.collect::<Result<_>>()?;
+    // In the call of number 0, read.
+    let wait = format!(
+        "until test $(for p in $(pidof workload); do cat /proc/$p/syscall; done | grep -c '^0 ') \
+         = {}; do usleep 10000; done",
+        workloads.len()
+    );
+    rig.guest.sh(&wait)?;
+    Ok(jobs)
+}
+
 /// Several workloads at a pace that the rings bear; the guest's own tracer
 /// counts beside.
 fn paced(vcpus: u32) -> Result<()> {
     let mut rig = Rig::boot(&format!("exact-{vcpus}"), vcpus, PACED)?;
     rig.load_driver()?;
+    let paced = |vcpu| format!("taskset {:x} workload --wait paced 2000 10000", 1 << vcpu);
+    let mut workloads: Vec<String> = (0..vcpus).map(paced).collect();
+    for words in ["openat 2000 /etc/no/such/place", "ctxsw 500", "fork 100"] {
+        workloads.push(format!("workload --wait {words}"));
+    }
+    let jobs = waiting(&rig, &workloads)?;
     // The guest's shell makes this call now and then, too.
     let witness = rig.load_witness(&format!("syscalls={GETPPID}"))?;
     let before = witness.read()?;
@@ -52,22 +78,24 @@ fn paced(vcpus: u32) -> Result<()> {
             "echo 'hist:keys=common_pid if {filter}' >{sched}/{event}/trigger"
         ))?;
     }
-    let run = |words: &str| calls(&rig.guest.sh_within(&format!("workload {words}"), TIME)?);
-    // On each vCPU at once, until each ring has come round several times.
-    let jobs: Vec<_> = (0..vcpus)
-        .map(|vcpu| {
-            let mask = 1 << vcpu;
-            rig.guest
-                .spawn(&format!("taskset {mask:x} workload paced 2000 10000"))
-        })
-        .collect::<Result<_>>()?;
-    let mut getppid = 0;
-    for job in jobs {
-        getppid += calls(&job.wait(TIME)?.text())?;
+    let go = |index| rig.guest.sh(&format!("echo >/tmp/go{index}"));
+    // On each vCPU at once, until each ring has come round several times; then
+    // the others, one by one.
+    for index in 0..vcpus as usize {
+        go(index)?;
     }
-    let openat = run("openat 2000 /etc/no/such/place")?;
-    let switches = run("ctxsw 500")?;
-    let forks = run("fork 100")?;
+    let mut made = Vec::new();
+    for (index, job) in jobs.into_iter().enumerate() {
+        if index >= vcpus as usize {
+            go(index)?;
+        }
+        made.push(calls(&job.wait(TIME)?.text())?);
+    }
+    let (getppid, others) = made.split_at(vcpus as usize);
+    let getppid: u64 = getppid.iter().sum();
+    let [openat, switches, forks] = others[..] else {
+        bail!("{made:?}");
+    };
     ensure!(getppid >= 10_000 * u64::from(vcpus) && openat == 2000 && forks == 100 && switches > 0);
     let mut expected = Vec::new();
     for (event, _) in filters {
