@@ -133,7 +133,7 @@ impl Libvirt {
         let inside = children.trim();
         ensure!(!inside.contains(' '), "unshare's children are {children:?}");
         let script = format!(
-            "#!/bin/sh\nexec nsenter --target {inside} --mount --pid chroot '{}' /usr/bin/virsh \"$@\"\n",
+            "#!/bin/sh\nexec nsenter --target {inside} --mount --pid --root chroot '{}' /usr/bin/virsh \"$@\"\n",
             root.display()
         );
         let place = self.bin.join("virsh");

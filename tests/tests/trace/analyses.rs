@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use vhost_trace_lab::{Event, LttngAnalyses, read_trace, static_program};
+use vhost_trace_lab::{Event, LttngAnalyses, install_packages, read_trace, static_program};
 
 use crate::compass::{CONDITIONS, Seen};
 use crate::life::sessions;
@@ -27,12 +27,18 @@ const RENAMED: &[(&str, &str)] = &[
     ("\"net_if_receive_skb\"", "\"netif_receive_skb\""),
 ];
 
+const MKFS: &str = "/sbin/mkfs.minix";
+
 /// An empty file system in a file: the one that every kernel has as a module
-/// which needs no other, and every Debian makes.
+/// which needs no other.
 fn make_disk(path: &Path) -> Result<()> {
     File::create(path)?.set_len(16 << 20)?;
-    let mut mkfs = Command::new("/sbin/mkfs.minix");
-    let made = mkfs.arg("-3").arg(path).output().context("mkfs.minix")?;
+    if !Path::new(MKFS).exists() {
+        // Debian 12 has it in util-linux itself.
+        install_packages(&["util-linux-extra"])?;
+    }
+    let mut mkfs = Command::new(MKFS);
+    let made = mkfs.arg("-3").arg(path).output().context(MKFS)?;
     ensure!(made.status.success(), "{made:?}");
     Ok(())
 }
