@@ -284,23 +284,26 @@ impl Wish {
                                   until that has ended"
                 .into(),
             Failure::Guest(errno, text) => {
-                let advice = self.advice(vm, *errno);
+                let advice = self.advice(vm, *errno, text);
                 let what = if text.is_empty() {
                     "it says no more"
                 } else {
                     text
                 };
-                format!("the guest's kernel refuses: {what} (errno {errno}){advice}")
+                format!("the guest refuses: {what} (errno {errno}){advice}")
             }
         }
     }
 
-    fn advice(&self, vm: &Vm, errno: u32) -> String {
+    fn advice(&self, vm: &Vm, errno: u32, text: &str) -> String {
         let release = vm.with_session(|session| session.driver_status().map(|it| it.kernel));
         let release = release.unwrap_or_default();
         let loading = self.blob().is_some();
         let what = match errno as i32 {
-            libc::ENOEXEC | libc::ENOENT if loading => format!(
+            libc::EINVAL if text.contains("for parameter") => {
+                "`modinfo` shows its parameters".into()
+            }
+            libc::ENOEXEC | libc::ENOENT | libc::EINVAL if loading => format!(
                 "build it for this guest: vhost-trace probe build --headers \
                  /lib/modules/{release}/build SOURCE"
             ),
@@ -310,7 +313,6 @@ impl Wish {
             }
             libc::EPERM => "the guest's administrator decides (docs/probes.md)".into(),
             libc::EEXIST => "unload it first: vhost-trace probe unload".into(),
-            libc::EINVAL if loading => "`modinfo` shows its parameters".into(),
             libc::EBUSY | libc::EAGAIN => "try again when that has ended".into(),
             _ => return String::new(),
         };

@@ -24,11 +24,13 @@ fn changed(kit: &Kit, module: &str, name: &str, from: &[u8], to: &[u8]) -> Resul
 }
 
 /// The version of one symbol that a module wants, changed; `None`: it has none.
-fn other_version(kit: &Kit) -> Result<Option<PathBuf>> {
+fn other_version(kit: &Kit, symbol: &str) -> Result<Option<PathBuf>> {
     let mut bytes = fs::read(module_file("template")?)?;
     // struct modversion_info: 8 bytes, then the name.
-    let name = b"\0vtrace_write\0\0\0\0\0\0\0\0";
-    let at = bytes.windows(name.len()).position(|it| it == name);
+    let name = format!("\0{symbol}\0\0\0\0\0\0\0\0");
+    let at = bytes
+        .windows(name.len())
+        .position(|it| it == name.as_bytes());
     let Some(at) = at.filter(|at| bytes[at + 1 - 4..at + 1] == [0; 4]) else {
         return Ok(None);
     };
@@ -98,17 +100,18 @@ fn probe_module_says_why_the_kernel_refuses() -> Result<()> {
         &release,
     ];
     load(&magic, &[], &texts)?;
-    if let Some(version) = other_version(&kit)? {
-        load(
-            &version,
-            &[],
-            &["disagrees about version of symbol vtrace_write", "errno 8"],
-        )?;
-    } else {
-        ensure!(
-            release.starts_with("7."),
-            "{release} has versions of symbols"
-        );
+    for (symbol, errno) in [("module_layout", "errno 8"), ("vtrace_write", "errno 22")] {
+        let texts = [
+            &format!("disagrees about version of symbol {symbol}")[..],
+            errno,
+        ];
+        match other_version(&kit, symbol)? {
+            Some(file) => load(&file, &[], &[&texts[..], &["probe build"]].concat())?,
+            None => ensure!(
+                release.starts_with("7."),
+                "{release} has versions of symbols"
+            ),
+        }
     }
 
     // One that does not work here.
