@@ -40,8 +40,9 @@ static int __init frozen_init(void)
 		/* The helper that loads this is one by now. */
 		if (task->flags & PF_KTHREAD || task == current)
 			continue;
-		pr_info("vt_frozen: task %d %s: frozen %u jobctl %#lx\n",
-			task->pid, task->comm, task->frozen, task->jobctl);
+		pr_info("vt_frozen: task %d %s: frozen %u stopped %u\n",
+			task->pid, task->comm, task->frozen,
+			task_is_stopped(task));
 		if (task->frozen)
 			frozen++;
 		else

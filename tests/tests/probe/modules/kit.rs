@@ -42,6 +42,10 @@ impl Kit {
         Ok(kit)
     }
 
+    pub fn name(&self) -> &str {
+        self.name
+    }
+
     /// Runs `probe WORD VM ..` to its end.
     pub fn probe(&self, word: &str, words: &[&str]) -> Result<Output> {
         let args = [&["probe", word, self.name], words].concat();
