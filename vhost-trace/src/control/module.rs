@@ -280,8 +280,8 @@ impl Wish {
                               `vhost-trace status` shows whether it is back"
                 .into(),
             Failure::TimedOut => "the guest's driver has not answered in time: is the guest \
-                                  paused, or does code of the module hang? Others are refused \
-                                  until that has ended"
+                                  paused, did it crash, or does code of the module hang? Others \
+                                  are refused until that has ended"
                 .into(),
             Failure::Guest(errno, text) => {
                 let advice = self.advice(vm, *errno, text);

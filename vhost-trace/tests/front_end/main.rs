@@ -7,6 +7,7 @@ mod driver;
 mod hostile;
 mod life;
 mod memory;
+mod modules;
 mod program;
 mod ring;
 mod socket;
