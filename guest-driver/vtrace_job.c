@@ -25,8 +25,6 @@
 
 #define HELPER_FILE	"vtrace-helper"
 
-extern const u8 vtrace_helper[], vtrace_helper_end[];
-
 /* The helper that runs. */
 static struct task_struct *helper;
 
@@ -195,8 +193,8 @@ static void take_note(void *data, const char *text, size_t bytes)
 
 static int execute(struct vtrace_job *job)
 {
-	static char *environment[] = { NULL };
-	char *arguments[] = { HELPER_FILE, NULL };
+	char *arguments[2] = { HELPER_FILE };
+	char *environment[1] = {};
 	struct subprocess_info *info;
 	struct tracepoint *console;
 	int ret;

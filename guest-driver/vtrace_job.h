@@ -39,6 +39,9 @@ struct vtrace_batch {
 	char text[VTRACE_BATCH_TEXT];
 };
 
+/* vtrace_helper.S: the program */
+extern const u8 vtrace_helper[], vtrace_helper_end[];
+
 struct vtrace_job {
 	struct vfsmount *folder;	/* gone when the job has run */
 	struct vtrace_batch *batch;

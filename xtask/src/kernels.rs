@@ -6,7 +6,7 @@ use crate::steps::Outcome;
 use crate::test::{cargo, count_tests};
 
 /// What depends on the kernel most: exactness, nested writers, deaths, filters,
-/// contexts, hot plug, and the instructions of an event.
+/// contexts, hot plug, probe modules, and the instructions of an event.
 const TESTS: &[&str] = &[
     "exact::",
     "stress::",
@@ -15,6 +15,8 @@ const TESTS: &[&str] = &[
     "contexts::",
     "filter::",
     "size_grows",
+    "modules::frozen",
+    "modules::use_it",
     "cost_of_an_event",
 ];
 
@@ -32,7 +34,7 @@ fn run(kernel: &str, full: bool) -> Result<Outcome> {
     let mut cargo = cargo();
     cargo
         .args(["test", "--package", "vhost-trace-lab"])
-        .args(["--test", "trace", "--test", "cost", "--"])
+        .args(["--test", "trace", "--test", "probe", "--test", "cost", "--"])
         .args(TESTS)
         .env("VHOST_TRACE_KERNEL", kernel);
     Ok(Outcome::Tests(count_tests(&mut cargo, full)?))
