@@ -124,6 +124,8 @@ static const char *reason(const struct task *task, int error)
 			"the module is still on its way in or out";
 	case EAGAIN:
 		return "the module is in use";
+	case ECANCELED:
+		return "the kernel has not run the helper (CONFIG_STATIC_USERMODEHELPER, perhaps)";
 	case EINTR:
 		return "the helper was killed";
 	case ENOMEM:

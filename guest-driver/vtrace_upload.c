@@ -34,11 +34,8 @@ static int begin(const struct vtrace_upload *head, char *text)
 {
 	int err;
 
-	if (upload.folder) {
-		scnprintf(text, VTRACE_MAX_REASON,
-			  "an upload of %u bytes is not finished", upload.total);
-		return -EBUSY;
-	}
+	/* The device has forgotten the one that is not complete. */
+	vtrace_upload_drop();
 	/* What the guest's administrator gives of its memory. */
 	if (head->total > vtrace_upload_limit()) {
 		scnprintf(text, VTRACE_MAX_REASON,

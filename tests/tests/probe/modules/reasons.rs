@@ -42,7 +42,7 @@ fn other_version(kit: &Kit, symbol: &str) -> Result<Option<PathBuf>> {
 /// objects of those slabs that a load uses.
 fn kept(kit: &Kit) -> Result<Vec<i64>> {
     let text = kit.rig.guest.sh("sync; echo 3 >/proc/sys/vm/drop_caches
-         for s in mnt_cache filp shmem_inode_cache task_struct; do
+         for s in mnt_cache shmem_inode_cache task_struct; do
             cd /sys/kernel/slab/$s; echo 1 >shrink; cut -d' ' -f1 objects; done
          cut -f1 /proc/sys/fs/file-nr; ls -d /proc/[0-9]* | wc -l; wc -l </proc/mounts
          ls /proc/2/fd | wc -l")?;
