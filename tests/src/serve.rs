@@ -177,6 +177,11 @@ impl Serve {
         self.cli(&args)
     }
 
+    /// The same of a command of two words.
+    pub fn vm2(&self, command: &[&str], words: &[&str]) -> Result<String> {
+        self.cli(&[command, &[&self.vm], words].concat())
+    }
+
     /// Any command in this serve's run directory that must succeed.
     pub fn cli(&self, args: &[&str]) -> Result<String> {
         let output = self.command(args)?.output()?;

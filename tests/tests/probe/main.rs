@@ -1,6 +1,8 @@
 //! Probes that the host puts into a guest's kernel.
 
+mod definitions;
 mod modules;
+mod refusals;
 #[path = "../trace/rig.rs"]
 #[allow(dead_code, reason = "the tests of traces use the rest")]
 mod rig;
