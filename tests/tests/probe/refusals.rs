@@ -89,6 +89,21 @@ fn counted(serve: &Serve, name: &str, figure: &str) -> Result<u64> {
     Ok(words.trim().parse()?)
 }
 
+/// Waits until the driver has a definition that was remembered.
+fn wait_for(serve: &Serve, name: &str) -> Result<()> {
+    let begin = Instant::now();
+    loop {
+        let list = serve.vm2(&["probe", "list"], &["--json"])?;
+        let list: Value = serde_json::from_str(&list)?;
+        let mut probes = list.as_array().context("no list")?.iter();
+        let on = |probe: &Value| probe["name"] == name && probe["state"] == "on";
+        if probes.any(on) {
+            return Ok(());
+        }
+        ensure!(begin.elapsed() < TIME, "{list}");
+    }
+}
+
 fn add(serve: &Serve, definition: &str) -> Result<()> {
     serve.vm2(&["probe", "add"], &[definition]).map(|_| ())
 }
@@ -217,6 +232,7 @@ fn probe_frozen(rig: &Rig) -> Result<()> {
 fn lock_down(rig: &Rig) -> Result<()> {
     rig.guest.reset()?;
     rig.load_driver()?;
+    wait_for(&rig.serve, "kept")?;
     rig.guest.sh("workload getppid 40")?;
     ensure!(counted(&rig.serve, "kept", "recorded")? >= 40);
     rig.guest.sh("mount -t securityfs none /sys/kernel/security
