@@ -1,6 +1,7 @@
 //! Probes that the host puts into a guest's kernel.
 
 mod definitions;
+mod examples;
 mod modules;
 mod refusals;
 #[path = "../trace/rig.rs"]

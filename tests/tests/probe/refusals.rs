@@ -149,6 +149,55 @@ fn fault(rig: &Rig) -> Result<()> {
     rig.serve.vm2(&["probe", "del"], &["faults"]).map(|_| ())
 }
 
+/// What a fetch that faults goes through itself: each hit would lead to the next.
+fn recurse(rig: &Rig) -> Result<()> {
+    const BAD: &str = "a=+0(\\16):u64 b=+0(\\32):string c=+u0(\\48):ustring d=+0(\\64):x8[8]";
+    let names = [
+        "fault_trigger",
+        "fault_trace",
+        "fault_fixup",
+        "fault_return",
+    ];
+    let places = [
+        "p:fault_trigger __x64_sys_getppid",
+        "t:fault_trace page_fault_kernel",
+        "p:fault_fixup search_exception_tables",
+        "r:fault_return search_exception_tables",
+    ];
+    for place in places {
+        rig.serve.vm2(
+            &["probe", "add"],
+            &["--rate", "0", &format!("{place} {BAD}")],
+        )?;
+    }
+    rig.guest.sh_within("workload getppid 300", TIME)?;
+    for name in names {
+        println!(
+            "{name}: {} recorded, {} missed",
+            counted(&rig.serve, name, "recorded")?,
+            counted(&rig.serve, name, "missed")?
+        );
+    }
+    ensure!(counted(&rig.serve, "fault_trigger", "recorded")? >= 300);
+    ensure!(counted(&rig.serve, "fault_trace", "missed")? > 0);
+    rig.serve.vm2(&["probe", "del"], &names).map(|_| ())
+}
+
+/// The driver goes and comes while its definitions are hit.
+fn unload(rig: &Rig) -> Result<()> {
+    let job = rig
+        .guest
+        .spawn("while ! test -e /tmp/enough; do workload getppid 500; done")?;
+    for _ in 0..4 {
+        rig.guest.sh("rmmod virtio_trace")?;
+        rig.load_driver()?;
+        wait_for(&rig.serve, "kept")?;
+    }
+    rig.guest.sh("echo >/tmp/enough")?;
+    ensure!(job.wait(TIME)?.status == 0);
+    Ok(())
+}
+
 /// A hot function and every system call, with a rate: the guest goes on.
 fn storm(rig: &Rig) -> Result<()> {
     const RATE: u64 = 500;
@@ -268,7 +317,9 @@ fn probe_def_cannot_harm_the_guest() -> Result<()> {
     let entry = symbol(&rig.guest, "do_syscall_64")?;
     record_stacks(&rig)?;
     fault(&rig)?;
+    recurse(&rig)?;
     storm(&rig)?;
+    unload(&rig)?;
     probe_frozen(&rig)?;
     lock_down(&rig)?;
     rig.finish()?;

@@ -3,6 +3,7 @@
 mod epochs;
 mod events;
 mod filters;
+mod probes;
 mod requests;
 mod rings;
 
