@@ -129,20 +129,20 @@ static void do_filter(const void *payload, u32 bytes, struct answer *a)
 }
 
 static void do_probe(void (*what)(const void *payload, u32 bytes,
-				  struct vtrace_failure *f),
+				  struct vtrace_said *said),
 		     const void *payload, u32 bytes, struct answer *a)
 {
-	struct vtrace_failure *f = kzalloc(sizeof(*f), GFP_KERNEL);
+	struct vtrace_said *said = kzalloc(sizeof(*said), GFP_KERNEL);
 
-	if (!f) {
+	if (!said) {
 		fail(a, ENOMEM, "the guest has no memory for it");
 		return;
 	}
-	what(payload, bytes, f);
-	a->done.error = f->error;
-	/* Also what is no failure has something to say. */
-	strscpy(a->text, f->text, sizeof(a->text));
-	kfree(f);
+	what(payload, bytes, said);
+	a->done.error = said->error;
+	/* Also what is no failure may have something to say. */
+	strscpy(a->text, said->text, sizeof(a->text));
+	kfree(said);
 }
 
 static void execute(struct vtrace_device *dev, u32 bytes)

@@ -18,7 +18,7 @@ static DEFINE_MUTEX(probes_lock);
 static LIST_HEAD(probes);
 static unsigned int num_probes;
 
-int vtrace_failed(struct vtrace_failure *f, int error, const char *format, ...)
+int vtrace_say(struct vtrace_said *f, int error, const char *format, ...)
 {
 	va_list args;
 
@@ -96,12 +96,12 @@ static void describe(struct record *r, const struct vtrace_fetch *f)
 	r->data[sizeof(head)] = r->num_fields;
 }
 
-static int add_class(struct vtrace_definition *d, struct vtrace_failure *f)
+static int add_class(struct vtrace_definition *d, struct vtrace_said *f)
 {
 	struct record *r = kzalloc(sizeof(*r), GFP_KERNEL);
 
 	if (!r)
-		return vtrace_failed(f, ENOMEM, "the guest has no memory for it");
+		return vtrace_say(f, ENOMEM, "the guest has no memory for it");
 	describe(r, &d->fetch);
 	d->id = vtrace_class_register(r->data, r->bytes);
 	kfree(r);
@@ -109,9 +109,9 @@ static int add_class(struct vtrace_definition *d, struct vtrace_failure *f)
 	if (d->id >= 0)
 		return vtrace_class_enable(d->id, true);
 	if (d->id == -ENOSPC)
-		return vtrace_failed(f, ENOSPC, "the driver has no room for more kinds of events: unload it and load it again");
-	return vtrace_failed(f, -d->id, "its event class is not taken: error %d; the host's log says why",
-			     -d->id);
+		return vtrace_say(f, ENOSPC, "the driver has no room for more kinds of events: unload it and load it again");
+	return vtrace_say(f, -d->id, "its event class is not taken: error %d; the host's log says why",
+			  -d->id);
 }
 
 static enum vtrace_value_kind kind_of(const void *fetch, u16 field)
@@ -129,7 +129,7 @@ static enum vtrace_value_kind kind_of(const void *fetch, u16 field)
 		VTRACE_VALUE_TEXT : VTRACE_VALUE_NUMBER;
 }
 
-static int add_filter(struct vtrace_definition *d, struct vtrace_failure *f)
+static int add_filter(struct vtrace_definition *d, struct vtrace_said *f)
 {
 	u32 bytes = d->fetch.head.filter_bytes, num_ids = 0;
 	struct vtrace_program *filter;
@@ -141,18 +141,18 @@ static int add_filter(struct vtrace_definition *d, struct vtrace_failure *f)
 	/* Aligned, as it is not where it came from. */
 	copy = kmemdup(d->fetch.filter, bytes, GFP_KERNEL);
 	if (!copy)
-		return vtrace_failed(f, ENOMEM, "the guest has no memory for it");
+		return vtrace_say(f, ENOMEM, "the guest has no memory for it");
 	filter = vtrace_program_load(copy, bytes, &ids, &num_ids);
 	kfree(copy);
 	if (IS_ERR(filter))
-		return vtrace_failed(f, -PTR_ERR(filter), "its filter is not valid");
+		return vtrace_say(f, -PTR_ERR(filter), "its filter is not valid");
 	d->filter = filter;
 	if (num_ids || !vtrace_program_fits(filter, &d->fetch, kind_of))
-		return vtrace_failed(f, EINVAL, "its filter is not one of its fields");
+		return vtrace_say(f, EINVAL, "its filter is not one of its fields");
 	return 0;
 }
 
-static int find_symbols(struct vtrace_definition *d, struct vtrace_failure *f)
+static int find_symbols(struct vtrace_definition *d, struct vtrace_said *f)
 {
 	char name[VTRACE_MAX_PROBE_SYMBOL + 1];
 	struct vtrace_fetch_arg *a;
@@ -165,21 +165,21 @@ static int find_symbols(struct vtrace_definition *d, struct vtrace_failure *f)
 		name[a->head.symbol_len] = '\0';
 		address = vtrace_symbol_address(name);
 		if (!address)
-			return vtrace_failed(f, ENOENT, "argument %.*s: this kernel has no symbol %s: the guest's /proc/kallsyms has all",
-					     a->head.name_len, a->name, name);
+			return vtrace_say(f, ENOENT, "argument %.*s: this kernel has no symbol %s: the guest's /proc/kallsyms has all",
+					  a->head.name_len, a->name, name);
 		d->fetch.step[a->first_step].value += address;
 	}
 	return 0;
 }
 
 /* What kprobe_events would ask, and with what result. */
-static int ask_policy(const struct vtrace_definition *d, struct vtrace_failure *f)
+static int ask_policy(const struct vtrace_definition *d, struct vtrace_said *f)
 {
 	if (d->fetch.head.kind != VTRACE_PROBE_TRACEPOINT &&
 	    security_locked_down(LOCKDOWN_KPROBES))
-		return vtrace_failed(f, EPERM, "lockdown (confidentiality) forbids the use of kprobes in this guest");
+		return vtrace_say(f, EPERM, "lockdown (confidentiality) forbids the use of kprobes in this guest");
 	if (security_locked_down(LOCKDOWN_TRACEFS))
-		return vtrace_failed(f, EPERM, "lockdown (confidentiality) forbids what probe definitions read in this guest, as it forbids tracefs");
+		return vtrace_say(f, EPERM, "lockdown (confidentiality) forbids what probe definitions read in this guest, as it forbids tracefs");
 	return 0;
 }
 
@@ -203,40 +203,40 @@ static void release(struct vtrace_definition *d)
 	kvfree(d);
 }
 
-static int prepare(struct vtrace_definition *d, struct vtrace_failure *f)
+static int prepare(struct vtrace_definition *d, struct vtrace_said *f)
 {
 	const char *wrong = vtrace_fetch_read(&d->fetch, d->payload, d->bytes);
 	int err;
 
 	if (wrong)
-		return vtrace_failed(f, EINVAL, "the definition is not valid: %s", wrong);
+		return vtrace_say(f, EINVAL, "the definition is not valid: %s", wrong);
 	if (find(d->fetch.name, d->fetch.head.name_len))
-		return vtrace_failed(f, EEXIST, "there is a definition %s already: delete it first",
-				     d->fetch.name);
+		return vtrace_say(f, EEXIST, "there is a definition %s already: delete it first",
+				  d->fetch.name);
 	if (vtrace_schema_has(d->fetch.name, d->fetch.head.name_len))
-		return vtrace_failed(f, EEXIST, "the driver has an event %s of its own: choose another name",
-				     d->fetch.name);
+		return vtrace_say(f, EEXIST, "the driver has an event %s of its own: choose another name",
+				  d->fetch.name);
 	if (num_probes == VTRACE_MAX_PROBES)
-		return vtrace_failed(f, ENOSPC, "there are %u definitions, which is the most: delete one first",
-				     num_probes);
+		return vtrace_say(f, ENOSPC, "there are %u definitions, which is the most: delete one first",
+				  num_probes);
 	err = ask_policy(d, f) ?: find_symbols(d, f) ?: add_filter(d, f);
 	if (err)
 		return err;
 	d->counts = alloc_percpu(struct vtrace_probe_counts);
 	if (!d->counts || vtrace_probe_rooms_init())
-		return vtrace_failed(f, ENOMEM, "the guest has no memory for it");
+		return vtrace_say(f, ENOMEM, "the guest has no memory for it");
 	d->burst = vtrace_clock_hz();
 	if (d->fetch.head.rate)
 		d->cost = max_t(u64, div_u64(d->burst, d->fetch.head.rate), 1);
 	return add_class(d, f);
 }
 
-void vtrace_probe_add(const void *payload, u32 bytes, struct vtrace_failure *f)
+void vtrace_probe_add(const void *payload, u32 bytes, struct vtrace_said *f)
 {
 	struct vtrace_definition *d = kvzalloc(sizeof(*d), GFP_KERNEL);
 
 	if (!d) {
-		vtrace_failed(f, ENOMEM, "the guest has no memory for it");
+		vtrace_say(f, ENOMEM, "the guest has no memory for it");
 		return;
 	}
 	d->bytes = min_t(u32, bytes, sizeof(d->payload));
@@ -252,18 +252,18 @@ void vtrace_probe_add(const void *payload, u32 bytes, struct vtrace_failure *f)
 }
 
 static struct vtrace_definition *find_named(const void *name, u32 bytes,
-					    struct vtrace_failure *f)
+					    struct vtrace_said *f)
 {
 	struct vtrace_definition *d = find(name, bytes);
 
 	if (!d)
-		vtrace_failed(f, ENOENT, "there is no definition %.*s",
-			      (int)min_t(u32, bytes, VTRACE_MAX_PROBE_NAME),
+		vtrace_say(f, ENOENT, "there is no definition %.*s",
+			   (int)min_t(u32, bytes, VTRACE_MAX_PROBE_NAME),
 			      (const char *)name);
 	return d;
 }
 
-static void say_counts(const struct vtrace_definition *d, struct vtrace_failure *f)
+static void say_counts(const struct vtrace_definition *d, struct vtrace_said *f)
 {
 	u64 recorded = 0, limited = 0, missed = vtrace_probe_missed(d);
 	unsigned int cpu;
@@ -275,8 +275,8 @@ static void say_counts(const struct vtrace_definition *d, struct vtrace_failure 
 		limited += c->limited;
 		missed += c->missed;
 	}
-	vtrace_failed(f, 0, "recorded %llu, limited %llu, missed %llu", recorded,
-		      limited, missed);
+	vtrace_say(f, 0, "recorded %llu, limited %llu, missed %llu", recorded,
+		   limited, missed);
 }
 
 static void end(struct vtrace_definition *d)
@@ -286,7 +286,7 @@ static void end(struct vtrace_definition *d)
 	num_probes--;
 }
 
-void vtrace_probe_del(const void *name, u32 bytes, struct vtrace_failure *f)
+void vtrace_probe_del(const void *name, u32 bytes, struct vtrace_said *f)
 {
 	struct vtrace_definition *d;
 
@@ -300,7 +300,7 @@ void vtrace_probe_del(const void *name, u32 bytes, struct vtrace_failure *f)
 	mutex_unlock(&probes_lock);
 }
 
-void vtrace_probe_counts(const void *name, u32 bytes, struct vtrace_failure *f)
+void vtrace_probe_counts(const void *name, u32 bytes, struct vtrace_said *f)
 {
 	struct vtrace_definition *d;
 

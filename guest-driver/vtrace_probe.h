@@ -40,23 +40,23 @@ struct vtrace_definition {
 	};
 };
 
-struct vtrace_failure {
-	int error;			/* a positive errno */
+struct vtrace_said {
+	int error;			/* a positive errno, or 0 */
 	char text[VTRACE_MAX_REASON];
 };
 
-/* Returns the error, for its caller to return. */
-int __printf(3, 4) vtrace_failed(struct vtrace_failure *f, int error,
-				 const char *format, ...);
+/* Returns the error, a negative one, for its caller to return. */
+int __printf(3, 4) vtrace_say(struct vtrace_said *f, int error,
+			      const char *format, ...);
 
 /* vtrace_probe.c: all sleep, and none runs while another does */
-void vtrace_probe_add(const void *payload, u32 bytes, struct vtrace_failure *f);
-void vtrace_probe_del(const void *name, u32 bytes, struct vtrace_failure *f);
-void vtrace_probe_counts(const void *name, u32 bytes, struct vtrace_failure *f);
+void vtrace_probe_add(const void *payload, u32 bytes, struct vtrace_said *f);
+void vtrace_probe_del(const void *name, u32 bytes, struct vtrace_said *f);
+void vtrace_probe_counts(const void *name, u32 bytes, struct vtrace_said *f);
 void vtrace_probes_stop(void);
 
 /* vtrace_probe_place.c: to where it belongs, and away. Negative errnos. */
-int vtrace_probe_place(struct vtrace_definition *d, struct vtrace_failure *f);
+int vtrace_probe_place(struct vtrace_definition *d, struct vtrace_said *f);
 void vtrace_probe_remove(struct vtrace_definition *d);
 u64 vtrace_probe_missed(const struct vtrace_definition *d);
 

@@ -96,41 +96,41 @@ static bool is_beyond(unsigned long address, u64 offset)
 }
 
 static int refused(const struct vtrace_definition *d, int err,
-		   struct vtrace_failure *f)
+		   struct vtrace_said *f)
 {
 	const char *symbol = d->fetch.symbol;
 
 	switch (err) {
 	case -ENOENT:
-		return vtrace_failed(f, ENOENT, "this kernel has no symbol %s: its functions are in the guest's /proc/kallsyms, a module's are MODULE:SYMBOL",
-				     symbol);
+		return vtrace_say(f, ENOENT, "this kernel has no symbol %s: its functions are in the guest's /proc/kallsyms, a module's are MODULE:SYMBOL",
+				  symbol);
 	case -EILSEQ:
-		return vtrace_failed(f, EILSEQ, "there is no begin of an instruction at %s+%llu",
-				     symbol, d->fetch.head.offset);
+		return vtrace_say(f, EILSEQ, "there is no begin of an instruction at %s+%llu",
+				  symbol, d->fetch.head.offset);
 	case -EINVAL:
-		return vtrace_failed(f, EINVAL, "the kernel lets nobody probe %s: it is on the kprobe blacklist (the guest's /sys/kernel/debug/kprobes/blacklist), or no code; a function that calls it, or a tracepoint, may do",
-				     symbol);
+		return vtrace_say(f, EINVAL, "the kernel lets nobody probe %s: it is on the kprobe blacklist (the guest's /sys/kernel/debug/kprobes/blacklist), or no code; a function that calls it, or a tracepoint, may do",
+				  symbol);
 	default:
-		return vtrace_failed(f, -err, "the kernel does not take a probe of %s: error %d",
-				     symbol, -err);
+		return vtrace_say(f, -err, "the kernel does not take a probe of %s: error %d",
+				  symbol, -err);
 	}
 }
 
 /* Before it is armed, and so before it is hit. */
 static int check(const struct vtrace_definition *d, const struct kprobe *kp,
-		 struct vtrace_failure *f)
+		 struct vtrace_said *f)
 {
 	if (is_own((unsigned long)kp->addr))
-		return vtrace_failed(f, EINVAL, "%s is part of what records events: a probe of it would be hit by its own events",
-				     d->fetch.symbol);
+		return vtrace_say(f, EINVAL, "%s is part of what records events: a probe of it would be hit by its own events",
+				  d->fetch.symbol);
 	if (d->fetch.head.offset &&
 	    is_beyond((unsigned long)kp->addr, d->fetch.head.offset))
-		return vtrace_failed(f, EINVAL, "%s ends before offset %llu",
-				     d->fetch.symbol, d->fetch.head.offset);
+		return vtrace_say(f, EINVAL, "%s ends before offset %llu",
+				  d->fetch.symbol, d->fetch.head.offset);
 	return 0;
 }
 
-static int place_entry(struct vtrace_definition *d, struct vtrace_failure *f)
+static int place_entry(struct vtrace_definition *d, struct vtrace_said *f)
 {
 	int err;
 
@@ -155,7 +155,7 @@ static int place_entry(struct vtrace_definition *d, struct vtrace_failure *f)
 	return err;
 }
 
-static int place_return(struct vtrace_definition *d, struct vtrace_failure *f)
+static int place_return(struct vtrace_definition *d, struct vtrace_said *f)
 {
 	int err;
 
@@ -208,7 +208,7 @@ static int coming(struct notifier_block *nb, unsigned long action, void *data)
 	return NOTIFY_OK;
 }
 
-static int place_tracepoint(struct vtrace_definition *d, struct vtrace_failure *f)
+static int place_tracepoint(struct vtrace_definition *d, struct vtrace_said *f)
 {
 	struct search search = {
 		.nb.notifier_call = coming,
@@ -216,24 +216,27 @@ static int place_tracepoint(struct vtrace_definition *d, struct vtrace_failure *
 	};
 	int err;
 
+	/* Its handler has not the type of any tracepoint's. */
+	if (IS_ENABLED(CONFIG_CFI_CLANG) || IS_ENABLED(CONFIG_CFI))
+		return vtrace_say(f, EOPNOTSUPP, "this kernel checks the types of calls (CONFIG_CFI), so that no handler serves all tracepoints: probe a function");
 	search.found = vtrace_find_tracepoint(d->fetch.symbol);
 	if (!search.found && !register_tracepoint_module_notifier(&search.nb))
 		unregister_tracepoint_module_notifier(&search.nb);
 	if (!search.found)
-		return vtrace_failed(f, ENOENT, "this kernel has no tracepoint %s: the last parts of the names in the guest's /sys/kernel/tracing/available_events are mostly theirs",
-				     d->fetch.symbol);
+		return vtrace_say(f, ENOENT, "this kernel has no tracepoint %s: the last parts of the names in the guest's /sys/kernel/tracing/available_events are mostly theirs",
+				  d->fetch.symbol);
 	d->tracepoint = search.found;
 	d->owner = search.owner;
 	err = tracepoint_probe_register(d->tracepoint, traced, d);
 	if (!err)
 		return 0;
 	module_put(d->owner);
-	return vtrace_failed(f, -err, "the kernel does not take a probe of tracepoint %s: error %d",
-			     d->fetch.symbol, -err);
+	return vtrace_say(f, -err, "the kernel does not take a probe of tracepoint %s: error %d",
+			  d->fetch.symbol, -err);
 }
 
 /* A negative errno, and what to say of it. */
-int vtrace_probe_place(struct vtrace_definition *d, struct vtrace_failure *f)
+int vtrace_probe_place(struct vtrace_definition *d, struct vtrace_said *f)
 {
 	switch (d->fetch.head.kind) {
 	case VTRACE_PROBE_ENTRY:

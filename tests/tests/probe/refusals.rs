@@ -325,6 +325,7 @@ fn probe_def_cannot_harm_the_guest() -> Result<()> {
     rig.finish()?;
 
     let mut entries: BTreeMap<&str, bool> = STACKS.iter().map(|name| (*name, false)).collect();
+    let mut example = String::new();
     let summary = read_trace(&rig.serve.trace(), |event| {
         if event.name == "faults" {
             // All but the first argument.
@@ -337,12 +338,15 @@ fn probe_def_cannot_harm_the_guest() -> Result<()> {
             );
         }
         if let Some(stack) = event.fields.split_once("stack = [") {
+            if event.name == "stack_of_t" {
+                example = format!("do_syscall_64 at {entry:#x}, {event:?}");
+            }
             let values = stack.1.split("0x").skip(1);
             let values = values.filter_map(|value| {
                 let digits = value.split(|c: char| !c.is_ascii_hexdigit()).next()?;
                 u64::from_str_radix(digits, 16).ok()
             });
-            let from_call = |value: u64| (entry..entry + 512).contains(&(value as i64));
+            let from_call = |value: u64| (entry..entry + 4096).contains(&(value as i64));
             if values.into_iter().any(from_call) {
                 entries
                     .entry(match STACKS.iter().find(|name| **name == event.name) {
@@ -358,7 +362,10 @@ fn probe_def_cannot_harm_the_guest() -> Result<()> {
     for name in STACKS {
         assert!(summary.count(name) >= 20, "{name}");
     }
-    assert!(entries.values().all(|found| *found), "{entries:?}");
+    assert!(
+        entries.values().all(|found| *found),
+        "{entries:?} {example}"
+    );
     assert!(summary.count("faults") >= 30);
     assert!(summary.count("frozen_wakes") >= 20);
     assert!(summary.count("kept") >= 40);
