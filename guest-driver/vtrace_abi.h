@@ -56,6 +56,7 @@ struct vtrace_config {
 #define VTRACE_F_FILTER		1	/* there is VTRACE_CMD_FILTER */
 #define VTRACE_F_MODULE		2	/* uploads, modules, VTRACE_REQ_POLICY */
 #define VTRACE_F_PROBE		3	/* there are VTRACE_CMD_PROBE_* */
+#define VTRACE_F_WATCH		4	/* filters may end with VTRACE_NOTIFY */
 
 /* Queues */
 
@@ -213,7 +214,7 @@ struct vtrace_term {
 	u16 operand;		/* a field's index, or a VTRACE_CONTEXT_* */
 	u8 op;
 	u8 flags;
-	u8 yes;			/* a term behind this one, VTRACE_PASS or _DROP */
+	u8 yes;			/* a term behind this one, or one of those below */
 	u8 no;
 	u16 reserved;
 	u64 value;		/* or where the pattern begins */
@@ -227,8 +228,12 @@ struct vtrace_term {
 
 #define VTRACE_TERM_SIGNED	0x01	/* LESS, GREATER: as s64 */
 
-#define VTRACE_PASS		0xff
-#define VTRACE_DROP		0xfe
+#define VTRACE_PASS		0xff	/* record the event */
+#define VTRACE_DROP		0xfe	/* do not */
+#define VTRACE_NOTIFY		0xfd	/* record it, then notify doorbellq */
+
+/* Of a vCPU, notifications of VTRACE_NOTIFY may be so far apart, in ns. */
+#define VTRACE_NOTIFY_GAP	1000000
 
 /*
  * Contexts: what filters and the events of a channel may have besides fields.

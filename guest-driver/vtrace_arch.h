@@ -85,6 +85,7 @@ static __always_inline u64 vtrace_scale(s64 ticks, s64 mult)
 
 struct vtrace_ring;
 void vtrace_kick(struct vtrace_ring *r);
+void vtrace_notify(void);
 void vtrace_contexts(const struct vtrace_ring *r, u8 *to);
 
 #endif

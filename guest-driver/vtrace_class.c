@@ -5,6 +5,7 @@
  * of a class whose module has gone; so an id never means something else, and a
  * module that comes back gets its old one.
  */
+#include <linux/bitmap.h>
 #include <linux/bitops.h>
 #include <linux/export.h>
 #include <linux/gfp.h>
@@ -42,6 +43,9 @@ static struct {
 
 /* A bit for each that the device does not want. */
 unsigned long vtrace_classes_off[BITS_TO_LONGS(VTRACE_MAX_CLASSES)];
+
+/* And for each whose events are to wake the device. */
+unsigned long vtrace_classes_notify[BITS_TO_LONGS(VTRACE_MAX_CLASSES)];
 
 static u16 record_bytes(const u8 *record)
 {
@@ -192,6 +196,7 @@ int vtrace_schema_resume(struct vtrace_device *dev)
 void vtrace_schema_stop(void)
 {
 	mutex_lock(&schema_lock);
+	bitmap_zero(vtrace_classes_notify, VTRACE_MAX_CLASSES);
 	device = NULL;
 	mutex_unlock(&schema_lock);
 }
@@ -269,18 +274,18 @@ static int add_class(const u8 *record, size_t bytes)
 }
 
 /* All are on until the device says otherwise: their modules were asked for. */
-int vtrace_class_enable(u16 id, bool on)
+int vtrace_class_enable(u16 id, bool on, bool notify)
 {
 	unsigned int i = id - VTRACE_FIRST_CLASS;
 	int ret = 0;
 
 	mutex_lock(&schema_lock);
-	if (i >= num_classes)
+	if (i < num_classes) {
+		assign_bit(i, vtrace_classes_off, !on);
+		assign_bit(i, vtrace_classes_notify, notify);
+	} else {
 		ret = -ENOENT;
-	else if (on)
-		clear_bit(i, vtrace_classes_off);
-	else
-		set_bit(i, vtrace_classes_off);
+	}
 	mutex_unlock(&schema_lock);
 	return ret;
 }

@@ -12,6 +12,7 @@
 #include <linux/virtio_config.h>
 
 #include "vtrace_driver.h"
+#include "vtrace_filter.h"
 #include "vtrace_probe.h"
 
 /* Then others get a turn. */
@@ -83,7 +84,7 @@ static void do_enable(const void *payload, u32 bytes, bool on, struct answer *a)
 	/* What can be done is done; the first failure is reported. */
 	for (i = 0; i < bytes / sizeof(*id); i++) {
 		if (id[i] >= VTRACE_FIRST_CLASS)
-			ret = vtrace_class_enable(id[i], on);
+			ret = vtrace_class_enable(id[i], on, false);
 		else
 			ret = vtrace_event_enable(id[i], on, NULL);
 		if (ret)
@@ -93,14 +94,19 @@ static void do_enable(const void *payload, u32 bytes, bool on, struct answer *a)
 	vtrace_events_settle(NULL);
 }
 
-/* An event that cannot have the filter is off: it is not wanted without. */
+/*
+ * An event that cannot have the filter is off: it is not wanted without. What
+ * another module writes has none, but can be watched.
+ */
 static int filter_event(u16 id, struct vtrace_program *filter)
 {
 	int ret;
 
 	if (id < VTRACE_FIRST_CLASS)
 		return vtrace_event_enable(id, true, filter);
-	ret = vtrace_class_enable(id, false);
+	if (vtrace_program_always_notifies(filter))
+		return vtrace_class_enable(id, true, true);
+	ret = vtrace_class_enable(id, false, false);
 	return ret ?: -EOPNOTSUPP;
 }
 

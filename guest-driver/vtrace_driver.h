@@ -128,8 +128,9 @@ void vtrace_boot_id_read(u8 id[16]);
 #define VTRACE_FIRST_CLASS	0x8000	/* their ids: far above the driver's own */
 #define VTRACE_MAX_CLASSES	1024
 extern unsigned long vtrace_classes_off[];
-int vtrace_class_enable(u16 id, bool on);
 bool vtrace_schema_has(const char *name, size_t bytes);
+extern unsigned long vtrace_classes_notify[];
+int vtrace_class_enable(u16 id, bool on, bool notify);
 int vtrace_schema_init(void);
 void vtrace_schema_release(void);
 void vtrace_schema_prepare(struct vtrace_device *dev);

@@ -49,7 +49,7 @@ static inline enum vtrace_value_kind vtrace_term_kind(const struct vtrace_term *
 
 static inline int vtrace_target_is_valid(u8 target, u32 from, u32 num_terms)
 {
-	return target >= VTRACE_DROP || (target > from && target < num_terms);
+	return target >= VTRACE_NOTIFY || (target > from && target < num_terms);
 }
 
 /*
@@ -78,6 +78,13 @@ static inline int vtrace_program_is_valid(const struct vtrace_program *p,
 			return 0;
 	}
 	return 1;
+}
+
+/* Whatever the event is, at a glance. */
+static inline int vtrace_program_always_notifies(const struct vtrace_program *p)
+{
+	return p->num_terms == 1 && p->term[0].yes == VTRACE_NOTIFY &&
+	       p->term[0].no == VTRACE_NOTIFY;
 }
 
 /*

@@ -29,6 +29,7 @@ static const unsigned int features[] = {
 	VTRACE_F_FILTER,
 	VTRACE_F_MODULE,
 	VTRACE_F_PROBE,
+	VTRACE_F_WATCH,
 };
 
 /* Rings are per vCPU, so that there is one device. */

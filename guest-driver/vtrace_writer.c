@@ -27,11 +27,11 @@ void vtrace_writer_publish(unsigned int cpu, unsigned int channel,
 	smp_store_release(&per_cpu(vtrace_cpu, cpu).ring[channel], r);
 }
 
-static __always_inline bool is_off(u32 id)
+static __always_inline bool is_in(const unsigned long *classes, u32 id)
 {
 	u32 i = id - VTRACE_FIRST_CLASS;
 
-	return i < VTRACE_MAX_CLASSES && test_bit(i, vtrace_classes_off);
+	return i < VTRACE_MAX_CLASSES && test_bit(i, classes);
 }
 
 notrace bool vtrace_write(unsigned int channel, u32 id, const void *payload,
@@ -41,7 +41,7 @@ notrace bool vtrace_write(unsigned int channel, u32 id, const void *payload,
 	struct vtrace_ring *r;
 	bool recorded = false;
 
-	if (channel >= VTRACE_MAX_CHANNELS || is_off(id))
+	if (channel >= VTRACE_MAX_CHANNELS || is_in(vtrace_classes_off, id))
 		return false;
 	preempt_disable_notrace();
 	r = vtrace_this_ring(channel);
@@ -53,6 +53,8 @@ notrace bool vtrace_write(unsigned int channel, u32 id, const void *payload,
 		recorded = true;
 	}
 	preempt_enable_notrace();
+	if (unlikely(is_in(vtrace_classes_notify, id)))
+		vtrace_notify();
 	return recorded;
 }
 EXPORT_SYMBOL_GPL(vtrace_write);

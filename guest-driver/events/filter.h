@@ -22,7 +22,7 @@ void vtrace_programs_collect(void);
 
 /*
  * Evaluate the term at; v is the value of its field, if it is of a field.
- * Returns which is next, VTRACE_PASS or VTRACE_DROP. With preemption off.
+ * Returns which is next, VTRACE_PASS, _DROP or _NOTIFY. With preemption off.
  */
 u8 vtrace_program_step(const struct vtrace_program *p, u8 at,
 		       struct vtrace_value *v);

@@ -7,6 +7,7 @@
 #include "events/filter.h"
 #include "events/write.h"
 #include "events/value.h"
+#include "vtrace_arch.h"
 
 /* The word may be a macro, where kernels differ in a tracepoint's name. */
 #define VTRACE_NAME(word)	#word
@@ -58,10 +59,13 @@ static notrace void filtered_##name(void *data_, proto)			\
 			vtrace_value_##name(&value_, field_, args);	\
 		at_ = vtrace_program_step(filter_, at_, &value_);	\
 	}								\
-	if (at_ == VTRACE_PASS)						\
-		record_##name(args);					\
-	else								\
+	if (at_ == VTRACE_DROP) {					\
 		preempt_enable_notrace();				\
+		return;							\
+	}								\
+	record_##name(args);						\
+	if (at_ == VTRACE_NOTIFY)					\
+		vtrace_notify();					\
 }									\
 static inline void check_##name(void)					\
 {									\

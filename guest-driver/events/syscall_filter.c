@@ -134,8 +134,8 @@ static notrace void look_at(struct vtrace_value *v, const struct source *s,
 	}
 }
 
-notrace bool vtrace_syscall_passes(unsigned int calls, long number, bool known,
-				   u8 at, struct pt_regs *regs, u8 *room)
+notrace u8 vtrace_syscall_verdict(unsigned int calls, long number, bool known,
+				  u8 at, struct pt_regs *regs, u8 *room)
 {
 	const struct vtrace_program *filter =
 		vtrace_syscall_filter_of(calls, number, known);
@@ -144,7 +144,7 @@ notrace bool vtrace_syscall_passes(unsigned int calls, long number, bool known,
 	u16 field;
 
 	if (!filter)
-		return false;
+		return VTRACE_DROP;
 	while (at < VTRACE_MAX_TERMS) {
 		field = filter->term[at].operand;
 		if (field < VTRACE_MAX_FIELDS && known &&
@@ -155,5 +155,5 @@ notrace bool vtrace_syscall_passes(unsigned int calls, long number, bool known,
 					   number;
 		at = vtrace_program_step(filter, at, &v);
 	}
-	return at == VTRACE_PASS;
+	return at;
 }

@@ -41,7 +41,7 @@ static __always_inline u64 vtrace_syscall_extend(u64 raw, const struct vtrace_fi
 
 /*
  * Begin with the filter of a known call: evaluate its first term, if that takes
- * loads only. Returns what vtrace_syscall_passes() is to go on with. No more
+ * loads only. Returns what vtrace_syscall_verdict() is to go on with. No more
  * than that, so that nothing needs a register that would have to be saved.
  */
 static __always_inline u8 vtrace_syscall_begin(unsigned int calls, long number,
@@ -73,11 +73,11 @@ static __always_inline u8 vtrace_syscall_begin(unsigned int calls, long number,
 }
 
 /*
- * Evaluate the rest: whether the event is to be recorded. With preemption off,
- * since its filter was looked at; room is as much as a special field may take,
- * and overwritten.
+ * Evaluate the rest: VTRACE_PASS, _DROP or _NOTIFY. With preemption off, since
+ * its filter was looked at; room is as much as a special field may take, and
+ * overwritten.
  */
-bool vtrace_syscall_passes(unsigned int calls, long number, bool known, u8 at,
-			   struct pt_regs *regs, u8 *room);
+u8 vtrace_syscall_verdict(unsigned int calls, long number, bool known, u8 at,
+			  struct pt_regs *regs, u8 *room);
 
 #endif

@@ -193,15 +193,20 @@ static noinline notrace void write_filtered(unsigned int calls, long number,
 {
 	bool known = mode != (MODE_UNKNOWN | MODE_FILTERED);
 
-	if (!vtrace_syscall_passes(calls, number, known, at, regs,
-				   __this_cpu_read(vtrace_scratch)))
+	at = vtrace_syscall_verdict(calls, number, known, at, regs,
+				    __this_cpu_read(vtrace_scratch));
+	if (at == VTRACE_DROP) {
 		preempt_enable_notrace();
-	else if (!known)
+		return;
+	}
+	if (!known)
 		write_unknown(calls, number, regs);
 	else if (mode == (MODE_SLOW | MODE_FILTERED))
 		write_slow(calls, number, regs);
 	else
 		write_quick(&vtrace_call_table[calls][number], calls, regs);
+	if (at == VTRACE_NOTIFY)
+		vtrace_notify();
 }
 
 /* As write_quick(), it calls nothing unless it ends with that. */

@@ -9,7 +9,7 @@ fn main() -> ExitCode {
         .format_timestamp_millis()
         .init();
     match vhost_trace::cli::Cli::parse().run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             eprintln!("vhost-trace: {error}");
             ExitCode::FAILURE

@@ -48,6 +48,11 @@ impl Outbox {
         }
         let mut waiting = self.results.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.extend(results);
+        self.wake();
+    }
+
+    /// Have the main thread look at results and watches.
+    pub fn wake(&self) {
         if let Err(error) = self.event.write(1) {
             log::error!("cannot wake the main thread: {error}");
         }

@@ -111,6 +111,9 @@ impl Vm {
         }
         self.outbox.put(session.take_results());
         self.outbox.tick(!session.commands().is_empty());
+        if session.take_watch_news() {
+            self.outbox.wake();
+        }
         result
     }
 

@@ -29,6 +29,12 @@ pub const F_FILTER: u32 = 1;
 pub const F_MODULE: u32 = 2;
 /// `VTRACE_F_PROBE`: bit of the feature "there is [`cmd::PROBE_ADD`]".
 pub const F_PROBE: u32 = 3;
+/// `VTRACE_F_WATCH`: bit of the feature "filters may end with [`NOTIFY`]".
+pub const F_WATCH: u32 = 4;
+
+/// Ids from here on are of classes that other modules have registered with the
+/// guest's driver: what a filter could look at is not known there.
+pub const FIRST_CLASS: u16 = 0x8000;
 
 /// `VTRACE_VQ_CONTROL`: requests of the driver.
 pub const VQ_CONTROL: u16 = 0;
@@ -245,6 +251,10 @@ pub const TERM_SIGNED: u8 = 1;
 pub const PASS: u8 = 0xff;
 /// `VTRACE_DROP`: the event is not recorded.
 pub const DROP: u8 = 0xfe;
+/// `VTRACE_NOTIFY`: the event is recorded, and the doorbell rung.
+pub const NOTIFY: u8 = 0xfd;
+/// `VTRACE_NOTIFY_GAP`: how far apart a vCPU's notifications may be, in ns.
+pub const NOTIFY_GAP: u64 = 1_000_000;
 /// `VTRACE_MAX_TERMS`: of a filter.
 pub const MAX_TERMS: usize = 32;
 /// `VTRACE_MAX_PATTERNS`: bytes of a filter's patterns.

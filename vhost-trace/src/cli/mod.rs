@@ -13,8 +13,10 @@ mod qemu;
 mod qemu_args;
 mod status;
 mod stop;
+mod watch;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -54,6 +56,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Show events of a VM as they come.
     Live(live::LiveArgs),
+    /// Wait for events of a VM, and have a program act on them at once.
+    Watch(watch::WatchArgs),
     /// End the serve of a VM, after everything is read and written.
     Stop(stop::StopArgs),
 }
@@ -90,21 +94,23 @@ impl Target {
 }
 
 impl Cli {
-    /// Do it.
-    pub fn run(self) -> Result<(), Box<dyn std::error::Error>> {
+    /// Do it; the status that this process is to end with.
+    pub fn run(self) -> Result<ExitCode, Box<dyn std::error::Error>> {
         match self.command {
-            Command::Serve(args) => Ok(crate::serve::serve(&ServeConfig::try_from(*args)?)?),
-            Command::QemuArgs(args) => args.run(),
-            Command::Attach(args) => args.run(),
-            Command::Detach(args) => args.run(),
-            Command::Check(args) => args.run(),
-            Command::Driver(args) => args.run(),
-            Command::List(args) => args.run(),
-            Command::Events(args) => args.run(),
-            Command::Status(args) => args.run(),
-            Command::Live(args) => args.run(),
-            Command::Probe(args) => args.run(),
-            Command::Stop(args) => args.run(),
+            Command::Serve(args) => crate::serve::serve(&ServeConfig::try_from(*args)?)?,
+            Command::QemuArgs(args) => args.run()?,
+            Command::Attach(args) => args.run()?,
+            Command::Detach(args) => args.run()?,
+            Command::Check(args) => args.run()?,
+            Command::Driver(args) => args.run()?,
+            Command::List(args) => args.run()?,
+            Command::Events(args) => args.run()?,
+            Command::Status(args) => args.run()?,
+            Command::Live(args) => args.run()?,
+            Command::Watch(args) => return args.run(),
+            Command::Probe(args) => args.run()?,
+            Command::Stop(args) => args.run()?,
         }
+        Ok(ExitCode::SUCCESS)
     }
 }

@@ -81,7 +81,8 @@ impl Pending for Change {
     }
 }
 
-fn parse<T: FromStr<Err: Display>>(texts: &[String]) -> Result<Vec<T>, String> {
+/// What a client has written.
+pub fn parse<T: FromStr<Err: Display>>(texts: &[String]) -> Result<Vec<T>, String> {
     let parsed = texts.iter().map(|text| text.parse());
     parsed
         .collect::<Result<_, T::Err>>()

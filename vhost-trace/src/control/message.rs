@@ -52,6 +52,11 @@ pub enum Request {
     },
     /// A module of the guest's kernel.
     Module(ModuleWish),
+    /// Some events, as soon as they come, until the client leaves.
+    Watch {
+        /// Patterns of events, each with ` if ` and a filter, or without.
+        on: Vec<String>,
+    },
     /// End, after everything is read and written.
     Stop,
 }
@@ -96,6 +101,14 @@ pub enum Reply {
         errors: Vec<String>,
     },
     /// To [`Request::Live`]: more lines, again and again.
+    /// To [`Request::Watch`], whenever that changes.
+    Watch {
+        /// Events at which the guest wakes us; none: it is not there, or does
+        /// not have them yet.
+        events: Vec<String>,
+    },
+    /// To [`Request::Live`]: more lines, again and again. To [`Request::Watch`]:
+    /// JSON objects.
     Lines {
         /// Events, a line each.
         lines: Vec<String>,

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 
-use super::change::Change;
+use super::change::{self, Change};
 use super::connection::Connection;
 use super::message::{Envelope, Reply, Request, VERSION};
 use super::module::Wish;
@@ -19,6 +19,7 @@ use super::probe::ProbeWish;
 use super::status::Status;
 use crate::live::Live;
 use crate::serve::{OwnSocket, Signals};
+use crate::session::desired::Rule;
 use crate::vm::Vm;
 
 /// Most clients at a time.
@@ -68,6 +69,7 @@ enum Next {
     Stays,
     Leaves,
     Watches { json: bool },
+    Waits(Vec<Rule>),
 }
 
 impl Server {
@@ -149,6 +151,10 @@ impl Server {
                 forget(&client, ops);
                 self.live.attach(client.connection, json);
             }
+            Ok(Next::Waits(rules)) => {
+                forget(&client, ops);
+                self.live.attach_waiting(client.connection, rules);
+            }
             Err(error) => {
                 log::debug!(
                     "VM {}: a client of the control socket: {error}",
@@ -174,6 +180,10 @@ impl Server {
                 _ if client.pending.is_some() => error("one request at a time"),
                 Err(message) => error(&message),
                 Ok(Request::Live { json }) => return Ok(Next::Watches { json }),
+                Ok(Request::Watch { on }) => match change::parse(&on) {
+                    Ok(rules) => return Ok(Next::Waits(rules)),
+                    Err(message) => error(&message),
+                },
                 Ok(Request::Change { enable, disable }) => {
                     let change = Change::start(&self.vm, &enable, &disable);
                     match self.begin(client, change) {
@@ -253,6 +263,7 @@ impl Server {
 
     fn pass_results(&mut self, ops: &mut EventOps) {
         let results = self.vm.outbox().take();
+        self.live.look_at_guest();
         let waiting: Vec<u32> = self
             .clients
             .iter()

@@ -89,6 +89,7 @@ impl VhostUserBackend for Device {
             | 1 << wire::F_FILTER
             | 1 << wire::F_MODULE
             | 1 << wire::F_PROBE
+            | 1 << wire::F_WATCH
     }
 
     fn acked_features(&self, features: u64) {

@@ -13,7 +13,7 @@ use super::age::Aging;
 use super::sinks::Sinks;
 use super::status::DrainStatus;
 use super::worker::{Call, Shared, Worker, lock};
-use crate::live::Tap;
+use crate::live::{Audience, Tap};
 use crate::vm::Waker;
 
 /// How long the front end waits at most when it stops the queues.
@@ -95,9 +95,10 @@ impl Drain {
         std::mem::take(&mut lock(&self.shared.released))
     }
 
-    /// Give copies of all events to `tap`, or to nobody any more.
-    pub fn watch(&self, tap: Option<Tap>) {
-        self.call(Call::Watch(tap));
+    /// Give copies of all events to a tap, as soon as its audience wants them, or
+    /// to nobody any more.
+    pub fn watch(&self, to: Option<(Tap, Audience)>) {
+        self.call(Call::Watch(to));
     }
 
     /// How it is going. `None`: it does not answer.

@@ -90,12 +90,29 @@ impl RingTap {
     }
 }
 
+/// Of no sub-buffer: all that comes is new.
+const NOTHING: Seen = Seen {
+    position: u64::MAX,
+    len: 0,
+    stamp: 0,
+    events: 0,
+};
+
 impl DrainRing {
-    /// Begin or end to keep what those who watch have not seen.
+    /// Begin or end to keep what those who watch have not seen: what comes from
+    /// now on.
     pub fn watch(&mut self, wanted: bool) {
         self.tap = wanted.then(RingTap::default);
         // Rings may be many and their sub-buffers large.
         self.copy = Vec::new();
+    }
+
+    /// The same for a ring that has not been read yet: all of it.
+    pub fn watch_from_start(&mut self, wanted: bool) {
+        self.tap = wanted.then(|| RingTap {
+            seen: Some(NOTHING),
+            ..RingTap::default()
+        });
     }
 
     /// A sub-buffer is complete; it stays in place until this returns.
@@ -109,31 +126,34 @@ impl DrainRing {
         tap.add(&sub.into(), content);
     }
 
-    /// Add what is new to `batch`.
-    pub fn show(&mut self, batch: &mut Batch) {
+    /// Add what is new to `batch`; `false`: something cannot be read yet.
+    pub fn show(&mut self, batch: &mut Batch) -> bool {
         if self.remains.is_some() {
-            return;
+            return true;
         }
         let Some(mut tap) = self.tap.take() else {
-            return;
+            return true;
         };
-        self.guarded(|ring| ring.look(&mut tap));
+        let is_first = tap.seen.is_none();
+        let complete = self.guarded(|ring| ring.look(&mut tap)).unwrap_or(true);
+        if is_first {
+            // A flight recorder's past.
+            tap.pieces.clear();
+        }
         let lost = self.totals().discarded();
         batch.lost += lost - tap.lost.replace(lost).unwrap_or(lost);
         for shown in tap.pieces.drain(..) {
             batch.add(self.stream, shown.begin, &shown.bytes, shown.events);
         }
         self.tap = Some(tap);
+        complete
     }
 
-    fn look(&mut self, tap: &mut RingTap) -> Result<(), Fault> {
+    fn look(&mut self, tap: &mut RingTap) -> Result<bool, Fault> {
         self.copy.resize(self.reader.copy_bytes(), 0);
         if self.reader.geometry().mode() == Mode::Discard {
             let pos = self.reader.released() + self.reader.fill()?;
-            if !tap.is_at(pos) {
-                cut(&mut self.reader, tap, &mut self.copy)?;
-            }
-            return Ok(());
+            return Ok(tap.is_at(pos) || cut(&mut self.reader, tap, &mut self.copy)?);
         }
         let mut reader = match tap.reader.take() {
             Some(reader) => reader,
@@ -148,17 +168,17 @@ impl DrainRing {
             };
             tap.add(&(&sub).into(), &self.copy[..sub.len]);
         }
-        cut(&mut reader, tap, &mut self.copy)?;
+        let complete = cut(&mut reader, tap, &mut self.copy)?;
         tap.reader = Some(reader);
-        Ok(())
+        Ok(complete)
     }
 }
 
-fn cut(reader: &mut Reader<Mapped>, tap: &mut RingTap, copy: &mut [u8]) -> Result<(), Fault> {
+fn cut(reader: &mut Reader<Mapped>, tap: &mut RingTap, copy: &mut [u8]) -> Result<bool, Fault> {
     // How late a writer's stores become visible is not known, so no time is
     // claimed to be over.
     let Some(cut) = reader.cut(|| 0, copy)? else {
-        return Ok(());
+        return Ok(false);
     };
     let part = Part {
         position: cut.position,
@@ -167,7 +187,7 @@ fn cut(reader: &mut Reader<Mapped>, tap: &mut RingTap, copy: &mut [u8]) -> Resul
         events: cut.events,
     };
     tap.add(&part, &copy[..cut.len]);
-    Ok(())
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -195,5 +215,18 @@ mod tests {
         assert_eq!(add(0, 20, 2, 32), None);
         assert_eq!(add(0, 30, 3, 33), Some((20, vec![32], 1)));
         assert_eq!(add(4096, 5000, 1, 26), Some((4096, vec![24, 25], 1)));
+        let mut tap = RingTap {
+            seen: Some(NOTHING),
+            ..RingTap::default()
+        };
+        let part = Part {
+            position: 0,
+            begin: 7,
+            end: 9,
+            events: 1,
+        };
+        tap.add(&part, &[0; 30]);
+        assert_eq!(tap.pieces.len(), 1, "all of a new ring");
+        assert_eq!(tap.pieces[0].bytes.len(), 30 - PREAMBLE_BYTES);
     }
 }

@@ -20,7 +20,7 @@ use super::sinks::Sinks;
 use super::status::{DrainStatus, StreamStatus};
 use super::streams::Streams;
 use super::watch::Watching;
-use crate::live::Tap;
+use crate::live::{Audience, Tap};
 use crate::vm::Waker;
 
 /// How long the drain sleeps when nobody wakes it, though it has rings: kicks
@@ -43,6 +43,8 @@ pub enum Call {
     Message(Message),
     /// A ring's writer has kicked.
     Doorbell,
+    /// There is more to read.
+    Turn,
     /// A sink has let go of a sub-buffer.
     Released {
         /// Which ring.
@@ -55,7 +57,7 @@ pub enum Call {
     /// Answer when all that was asked before is done.
     Settle(Sender<()>),
     /// Give copies to those who watch, or to nobody any more.
-    Watch(Option<Tap>),
+    Watch(Option<(Tap, Audience)>),
     /// Say how it is going.
     Status(Sender<DrainStatus>),
     /// Read everything, close the sinks, end.
@@ -191,7 +193,12 @@ impl Worker {
     fn take(&mut self, call: Call) {
         match call {
             Call::Message(message) => self.message(message),
-            Call::Doorbell => self.shared.rung.store(false, Ordering::Release),
+            Call::Doorbell => {
+                self.shared.rung.store(false, Ordering::Release);
+                self.watching.kicked();
+            }
+            // After the calls.
+            Call::Turn => {}
             Call::Released { uid, position } => self.released(uid, position),
             Call::Stop(reply) => {
                 let mut room = Room::new();
@@ -203,7 +210,7 @@ impl Worker {
             Call::Settle(reply) => {
                 let _ = reply.send(());
             }
-            Call::Watch(tap) => self.watch(tap),
+            Call::Watch(to) => self.watch(to),
             Call::Status(reply) => {
                 let _ = reply.send(self.status());
             }
@@ -234,7 +241,7 @@ impl Worker {
                 let began = self.streams.begin(stream);
                 let calls = self.calls.clone();
                 let mut ring = DrainRing::new(&self.vm, self.last_uid, *ring, began, calls);
-                ring.watch(self.watching.is_wanted());
+                ring.watch_from_start(self.watching.is_wanted());
                 self.rings.insert(self.last_uid, ring);
             }
             Message::Remove { ring, ticket } => {
@@ -291,7 +298,7 @@ impl Worker {
     }
 
     /// Hand over what is complete, and see to it that we are woken again.
-    fn pump(&mut self) {
+    pub(super) fn pump(&mut self) {
         let mut soon = false;
         for ring in self.rings.values_mut() {
             let held = self.shared.gate.hold();
@@ -304,7 +311,7 @@ impl Worker {
                 Armed::Soon => soon = true,
                 // Another turn, after the other rings'.
                 Armed::Ready => {
-                    let _ = self.calls.send(Call::Doorbell);
+                    let _ = self.calls.send(Call::Turn);
                 }
             }
         }

@@ -24,6 +24,17 @@ struct Term {
     value: u64,
 }
 
+/// Which events of a kind are recorded, whether or not they are watched.
+#[derive(Clone, Copy, Debug)]
+pub enum Recorded<'a> {
+    /// None.
+    Nothing,
+    /// All.
+    All,
+    /// Those that pass.
+    Passing(&'a Filter),
+}
+
 /// A filter that an event cannot have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)]
@@ -43,22 +54,53 @@ pub enum CompileError {
         is: &'static str,
         other: String,
     },
+    #[error(
+        "the filters of event {event}, those of its watches included, have more than {} \
+         comparisons or {} bytes of text together",
+        wire::MAX_TERMS,
+        wire::MAX_PATTERNS
+    )]
+    Long { event: String },
 }
 
 impl Filter {
     /// The program for events of this class.
     pub fn compile(&self, class: &EventClass) -> Result<Program, CompileError> {
-        let mut compiler = Compiler {
-            class,
-            reversed: Vec::new(),
-            patterns: Vec::new(),
-        };
+        let mut compiler = Compiler::new(class);
         compiler.expr(&self.expr, Target::Pass, Target::Drop)?;
-        Ok(compiler.finish())
+        compiler.finish()
     }
 }
 
 impl Program {
+    /// The program for events of this class that have the guest notify the
+    /// device where one of `watches` passes, and are recorded then, or as
+    /// `recorded` says. A watch without a filter passes always.
+    pub fn watching(
+        class: &EventClass,
+        recorded: Recorded<'_>,
+        watches: &[Option<&Filter>],
+    ) -> Result<Program, CompileError> {
+        let mut compiler = Compiler::new(class);
+        let mut start = Target::Notify;
+        if !watches.contains(&None) {
+            start = match recorded {
+                Recorded::Nothing => Target::Drop,
+                Recorded::All => Target::Pass,
+                Recorded::Passing(filter) => {
+                    compiler.expr(&filter.expr, Target::Pass, Target::Drop)?
+                }
+            };
+            for filter in watches.iter().flatten() {
+                start = compiler.expr(&filter.expr, Target::Notify, start)?;
+            }
+        }
+        if compiler.reversed.is_empty() {
+            compiler.reversed.push((ANYTHING, start, start));
+        }
+        compiler.finish()
+    }
+
     /// Ids that one command with it has room for.
     pub fn max_ids(&self) -> usize {
         let used = self.payload(&[]).len() + size_of::<wire::Cmd>();
@@ -92,11 +134,22 @@ impl Program {
     }
 }
 
+/// A term for a program whose end does not depend on the event.
+const ANYTHING: Term = Term {
+    operand: wire::context::TID,
+    op: op::EQUAL,
+    signed: false,
+    yes: 0,
+    no: 0,
+    value: 0,
+};
+
 /// Where to go on.
 #[derive(Clone, Copy)]
 enum Target {
     Pass,
     Drop,
+    Notify,
     /// A term, counted from the last one: only forward, whatever comes before.
     Term(usize),
 }
@@ -108,7 +161,15 @@ struct Compiler<'a> {
     patterns: Vec<u8>,
 }
 
-impl Compiler<'_> {
+impl<'a> Compiler<'a> {
+    fn new(class: &'a EventClass) -> Self {
+        Compiler {
+            class,
+            reversed: Vec::new(),
+            patterns: Vec::new(),
+        }
+    }
+
     /// Returns where the evaluation of `expr` begins.
     fn expr(&mut self, expr: &Expr, yes: Target, no: Target) -> Result<Target, CompileError> {
         match expr {
@@ -215,11 +276,12 @@ impl Compiler<'_> {
         Ok((index as u16, int.is_some_and(|int| int.signed)))
     }
 
-    fn finish(mut self) -> Program {
+    fn finish(mut self) -> Result<Program, CompileError> {
         let last = self.reversed.len() - 1;
         let code = |target| match target {
             Target::Pass => wire::PASS,
             Target::Drop => wire::DROP,
+            Target::Notify => wire::NOTIFY,
             Target::Term(term) => (last - term) as u8,
         };
         let terms = self.reversed.iter().rev();
@@ -232,10 +294,15 @@ impl Compiler<'_> {
         if !self.patterns.len().is_multiple_of(2) {
             self.patterns.push(0);
         }
-        Program {
+        let program = Program {
             terms: terms.collect(),
             patterns: self.patterns,
+        };
+        if program.terms.len() > wire::MAX_TERMS || program.patterns.len() > wire::MAX_PATTERNS {
+            let event = self.class.name.clone();
+            return Err(CompileError::Long { event });
         }
+        Ok(program)
     }
 }
 

@@ -1,8 +1,10 @@
 //! Filters: which events of a kind the user wants, by what is in them or by
 //! who makes them. The text is parsed once; what the guest's driver gets is
-//! compiled of it for each kind of event, against the guest's schema.
+//! compiled of it for each kind of event, against the guest's schema. Events
+//! that are decoded on the host can be judged there, too.
 
 mod compile;
+mod evaluate;
 mod parse;
 mod token;
 
@@ -11,7 +13,7 @@ use std::str::FromStr;
 
 use crate::context::Context;
 
-pub use compile::{CompileError, Program};
+pub use compile::{CompileError, Program, Recorded};
 pub use parse::ParseError;
 
 /// A filter: comparisons of a field or a context with a number or a text, with

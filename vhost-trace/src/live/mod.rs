@@ -3,15 +3,18 @@
 //! One thread decodes private copies of what the drain reads, puts the events
 //! of all vCPUs in order of time and sends lines to the clients. It never makes
 //! the drain wait: what it is too slow for is counted, and so is what a client
-//! is too slow for. Without a client the drain copies nothing.
+//! is too slow for. Without a client the drain copies nothing. Clients that wait
+//! for some events hear of them at once, without waiting for what other vCPUs
+//! may have recorded before.
 
 mod batch;
 mod merge;
 mod thread;
+mod waiter;
 mod watcher;
 
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
 
@@ -19,6 +22,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use vmm_sys_util::eventfd::EventFd;
 
 use crate::control::Connection;
+use crate::session::desired::Rule;
 use crate::vm::Vm;
 
 pub use batch::{Batch, Piece};
@@ -38,7 +42,27 @@ pub struct Live(Arc<Shared>);
 struct Shared {
     event: EventFd,
     waiting: AtomicUsize,
-    new: Mutex<Vec<(Connection, bool)>>,
+    new: Mutex<Vec<New>>,
+    // The guest may be further with what clients wait for.
+    news: AtomicBool,
+}
+
+/// A client that has just come.
+#[derive(Debug)]
+enum New {
+    /// It watches, JSON or text.
+    Watches(Connection, bool),
+    /// It waits for events.
+    Waits(Connection, Vec<Rule>),
+}
+
+/// Who is there, and so how soon the drain has to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Audience {
+    /// Somebody sees all events as they come.
+    pub sees: bool,
+    /// Somebody waits for some, of which the guest's kicks tell.
+    pub waits: bool,
 }
 
 /// Where the drain puts what it reads.
@@ -55,6 +79,7 @@ impl Live {
             event: EventFd::new(libc::EFD_CLOEXEC | libc::EFD_NONBLOCK)?,
             waiting: AtomicUsize::new(0),
             new: Mutex::default(),
+            news: AtomicBool::new(false),
         });
         let (batches, receiver): (Sender<Batch>, Receiver<Batch>) = bounded(MAX_BATCHES);
         let tap = Tap {
@@ -72,13 +97,25 @@ impl Live {
 
     /// A client wants to watch.
     pub fn attach(&self, connection: Connection, json: bool) {
-        self.0.lock_new().push((connection, json));
+        self.0.lock_new().push(New::Watches(connection, json));
+        self.0.wake();
+    }
+
+    /// A client wants to hear of some events, as soon as they come.
+    pub fn attach_waiting(&self, connection: Connection, rules: Vec<Rule>) {
+        self.0.lock_new().push(New::Waits(connection, rules));
+        self.0.wake();
+    }
+
+    /// The guest may be further with what clients wait for.
+    pub fn look_at_guest(&self) {
+        self.0.news.store(true, Ordering::Release);
         self.0.wake();
     }
 }
 
 impl Shared {
-    fn lock_new(&self) -> std::sync::MutexGuard<'_, Vec<(Connection, bool)>> {
+    fn lock_new(&self) -> std::sync::MutexGuard<'_, Vec<New>> {
         self.new.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -94,6 +94,14 @@ impl Command {
         }
     }
 
+    /// The events that it is of.
+    pub fn ids(&self) -> &[u16] {
+        match self {
+            Command::Enable(ids) | Command::Disable(ids) | Command::Filter(_, ids) => ids,
+            _ => &[],
+        }
+    }
+
     /// What the driver gets.
     fn bytes(&self, seq: u32) -> Vec<u8> {
         let ids = |ids: &[u16]| ids.iter().flat_map(|id| id.to_le_bytes()).collect();

@@ -7,9 +7,8 @@ use crate::control::Event;
 use crate::filter::{Filter, Program};
 use crate::session::commands::Command;
 use crate::session::desired::{Pattern, Rule, TooManyRules};
-use crate::session::plan::{Plan, Unfit};
+use crate::session::plan::{Abilities, Plan, Unfit};
 use crate::session::{Guest, Session};
-use crate::wire;
 
 /// A wish that is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +19,15 @@ pub enum Unwanted {
     /// Its filter is not one for the events of this guest.
     #[error(transparent)]
     Unfit(#[from] Unfit),
+    /// Something that is watched could not be any more.
+    #[error("a watch is in the way: {0}")]
+    Watched(String),
+    /// There is nothing to watch.
+    #[error("no event is called {0}; `vhost-trace events VM --list` shows all")]
+    NoEvent(Pattern),
+    /// Not that many at once.
+    #[error("a watch is of 1 to 16 patterns of events")]
+    Number,
 }
 
 impl Session {
@@ -34,11 +42,15 @@ impl Session {
             desired.enable(rule.clone())?;
         }
         if let Some(guest) = &mut self.guest {
-            let plan = Plan::new(&desired, &guest.schema, can_filter(self.features));
-            for (rule, unfit) in plan.unfit {
+            let can = Abilities::new(self.features);
+            let mut plan = Plan::new(&desired, &self.watches, &guest.schema, can);
+            for (rule, unfit) in plan.unfit.drain(..) {
                 if enable.contains(rule) {
                     return Err(unfit.into());
                 }
+            }
+            if let Some(why) = self.watches.ended_by(&plan) {
+                return Err(Unwanted::Watched(why));
             }
             guest.unsettled = true;
         }
@@ -90,7 +102,8 @@ impl Session {
             return Vec::new();
         };
         guest.unsettled = false;
-        let mut plan = Plan::new(&self.desired, &guest.schema, can_filter(self.features));
+        let can = Abilities::new(self.features);
+        let mut plan = Plan::new(&self.desired, &self.watches, &guest.schema, can);
         // Those are on as long as they are there, whatever the rules say.
         guest.probe_ids.extend(self.probes.ids(&guest.schema));
         plan.wanted.retain(|id, _| !guest.probe_ids.contains(id));
@@ -121,14 +134,16 @@ impl Session {
         if first {
             commands.push(Command::StateDump);
         }
-        guest.enabled = plan.wanted;
-        commands
-            .into_iter()
-            .filter_map(|command| self.command(command))
-            .collect()
+        guest.enabled = std::mem::take(&mut plan.wanted);
+        let mut asked = Vec::new();
+        for command in commands {
+            let ids = command.ids().to_vec();
+            match self.commands.push(command) {
+                Ok(seq) => asked.push((seq, ids)),
+                Err(error) => log::error!("VM {}: {error}", self.vm),
+            }
+        }
+        self.watches.asked(&plan, guest, &asked);
+        asked.into_iter().map(|(seq, _)| seq).collect()
     }
-}
-
-fn can_filter(features: u64) -> bool {
-    features & 1 << wire::F_FILTER != 0
 }

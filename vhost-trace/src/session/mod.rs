@@ -17,6 +17,7 @@ mod root;
 #[cfg(test)]
 mod tests;
 pub mod uploads;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,11 +38,13 @@ use crate::wire;
 use commands::{Command, CommandResult, Commands, Outcome};
 use desired::Desired;
 use uploads::Uploads;
+use watch::Watches;
 
 pub use hello::Driver;
 pub use request::Answer;
 pub use rings::Ring;
 pub use root::Root;
+pub use watch::{WatchId, WatchState};
 
 /// The guest's memory at the moment of a request.
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +106,7 @@ pub struct Session {
     desired: Desired,
     uploads: Uploads,
     probes: probes::Probes,
+    watches: Watches,
     messages: Vec<Message>,
     results: Vec<CommandResult>,
     complaints: Vec<String>,
@@ -123,6 +127,7 @@ impl Session {
             desired: Desired::default(),
             uploads: Uploads::default(),
             probes: probes::Probes::default(),
+            watches: Watches::default(),
             messages: Vec::new(),
             results: Vec::new(),
             complaints: Vec::new(),
@@ -297,6 +302,8 @@ impl Session {
 
     fn finish_with(&mut self, seq: u32, outcome: Outcome, said: Vec<String>) {
         self.probe_answered(seq, &outcome);
-        self.results.push(CommandResult { seq, outcome, said });
+        let result = CommandResult { seq, outcome, said };
+        self.watches.note(&result);
+        self.results.push(result);
     }
 }

@@ -2,7 +2,7 @@
  * The driver's evaluator in user space. Standard input: cases, each a u32 of
  * payload bytes, the payload, then VALUES values: u64 number, u32 bytes, text
  * without a NUL. Fields come first, contexts behind them. Standard output: a
- * byte a case, 0 dropped, 1 passed, 2 refused.
+ * byte a case, 0 dropped, 1 passed, 2 refused, 3 passed with a notification.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +46,7 @@ static int run(const struct vtrace_program *p, const struct vtrace_value *values
 		at = vtrace_term_holds(p, &p->term[at], &values[operand]) ?
 			p->term[at].yes : p->term[at].no;
 	}
-	return at == VTRACE_PASS;
+	return at == VTRACE_NOTIFY ? 3 : at == VTRACE_PASS;
 }
 
 int main(void)

@@ -38,6 +38,7 @@ pub enum Verdict {
     Dropped,
     Passed,
     Refused,
+    Notified,
 }
 
 impl Verdict {
@@ -82,6 +83,7 @@ impl Driver {
             0 => Verdict::Dropped,
             1 => Verdict::Passed,
             2 => Verdict::Refused,
+            3 => Verdict::Notified,
             other => panic!("the evaluator says {other}"),
         }
     }

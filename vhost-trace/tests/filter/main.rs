@@ -3,13 +3,15 @@
 
 mod driver;
 mod expression;
+mod host;
 
 use host_sink::schema::{Base, EventClass, Field, FieldKind, IntType};
 use proptest::prelude::*;
 
 use driver::{Driver, VALUES, Values, Verdict};
 use expression::{Expression, expression};
-use vhost_trace::filter::{Filter, Program};
+use host::with_event;
+use vhost_trace::filter::{Filter, Program, Recorded};
 use vhost_trace::wire;
 
 /// An event with fields of all kinds that a filter can look at, and an array.
@@ -146,6 +148,46 @@ fn filter_errors_say_what_is_wrong() {
 }
 
 #[test]
+fn probe_watch_filters_are_bounded_together() {
+    let filter = |terms| vec!["count == 1"; terms].join(" && ").parse::<Filter>();
+    let (rule, watch) = (filter(20).unwrap(), filter(12).unwrap());
+    let recorded = Recorded::Passing(&rule);
+    let with = |watches: &[Option<&Filter>]| Program::watching(&class(), recorded, watches);
+    assert!(with(&[Some(&watch)]).is_ok());
+    let error = with(&[Some(&watch), Some(&watch)]).unwrap_err();
+    assert!(error.to_string().contains("more than 32 comparisons"));
+    // What is watched anyway needs no filter.
+    let mut driver = Driver::start();
+    let program = with(&[Some(&watch), Some(&watch), None]).unwrap();
+    let verdict = driver.evaluate(&program.payload(&[]), &Values::default());
+    assert_eq!(verdict, Verdict::Notified);
+}
+
+#[test]
+fn probe_watch_filters_know_what_events_do_not_say() {
+    let values = Values::default();
+    let field = |name: &str| Field {
+        name: name.into(),
+        kind: FieldKind::Text(16),
+    };
+    for (text, carried, missing) in [
+        ("count == 1 && $cpu == 0", None, None),
+        ("count == 1 || !($vtid == 2)", None, Some("vtid")),
+        ("$procname == \"x\"", Some("procname"), None),
+        ("$procname == \"x\"", Some("vtid"), Some("procname")),
+    ] {
+        let filter: Filter = text.parse().unwrap();
+        let carried: Vec<Field> = carried.into_iter().map(field).collect();
+        let found = filter.missing_context(&carried);
+        assert_eq!(found.map(|context| context.name), missing, "{text}");
+    }
+    // Not even then is there a guess.
+    let filter: Filter = "nothing == 1 || count == 0".parse().unwrap();
+    let passes = with_event(&class(), &values, |vcpu, event| filter.passes(vcpu, event));
+    assert_eq!(passes, None);
+}
+
+#[test]
 fn filter_fits_a_command_with_its_ids() {
     let many = vec!["count == 1"; wire::MAX_TERMS].join(" && ");
     let program = compiled(&many).unwrap();
@@ -218,6 +260,8 @@ fn values() -> impl Strategy<Value = Values> {
                 procname: texts[2].clone(),
             };
             values.numbers[1] = signed as u64;
+            // No vCPU has a larger number.
+            values.numbers[9] &= u64::from(u32::MAX);
             values
         })
 }
@@ -236,6 +280,49 @@ proptest! {
             prop_assert!(program.is_ok(), "{}: {:?}", text, program);
             let verdict = driver.evaluate(&program.unwrap().payload(&[]), &values);
             prop_assert_eq!(verdict, Verdict::of(expression.holds(&values)), "{}", text);
+            let filter: Filter = text.parse().unwrap();
+            let host = with_event(&class(), &values, |vcpu, event| filter.passes(vcpu, event));
+            prop_assert_eq!(host, Some(expression.holds(&values)), "on the host: {}", text);
+        }
+    }
+
+    /// Of a rule's filter, or none, and watches'.
+    #[test]
+    fn probe_watch_programs_mean_what_they_say(
+        cases in proptest::collection::vec(
+            (
+                proptest::option::of(proptest::option::of(expression())),
+                proptest::collection::vec(proptest::option::weighted(0.9, expression()), 1..4),
+                values(),
+            ),
+            32,
+        )
+    ) {
+        let mut driver = Driver::start();
+        let parse = |expression: &Expression| expression.to_string().parse::<Filter>().unwrap();
+        for (rule, watches, values) in cases {
+            let holds = |expression: &Expression| expression.holds(&values);
+            let expected = if watches.iter().any(|watch| watch.as_ref().is_none_or(holds)) {
+                Verdict::Notified
+            } else {
+                let is_recorded = |rule: &Option<Expression>| rule.as_ref().is_none_or(holds);
+                Verdict::of(rule.as_ref().is_some_and(is_recorded))
+            };
+            let filter = rule.as_ref().map(|rule| rule.as_ref().map(parse));
+            let recorded = match &filter {
+                None => Recorded::Nothing,
+                Some(None) => Recorded::All,
+                Some(Some(filter)) => Recorded::Passing(filter),
+            };
+            let filters: Vec<_> = watches.iter().map(|watch| watch.as_ref().map(parse)).collect();
+            let filters: Vec<_> = filters.iter().map(Option::as_ref).collect();
+            match Program::watching(&class(), recorded, &filters) {
+                Ok(program) => {
+                    let verdict = driver.evaluate(&program.payload(&[]), &values);
+                    prop_assert_eq!(verdict, expected, "{:?} {:?}", rule, watches);
+                }
+                Err(error) => prop_assert!(error.to_string().contains("32 comparisons"), "{}", error),
+            }
         }
     }
 

@@ -38,7 +38,7 @@ fn file(serve: &Serve, bytes: usize) -> (PathBuf, Vec<u8>) {
     (path, content)
 }
 
-fn load(serve: &Serve, file: &PathBuf, parameters: &[&str]) -> Child {
+fn load(serve: &Serve, file: &Path, parameters: &[&str]) -> Child {
     let file = file.to_str().unwrap();
     let args = [&["probe", "load", "vm", file], parameters].concat();
     let mut load = command(serve.dir(), &args);
