@@ -1,7 +1,7 @@
 //! From what the user wants to commands: which events the guest has to enable
 //! or disable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::control::Event;
 use crate::filter::{Filter, Program};
@@ -104,20 +104,28 @@ impl Session {
         guest.unsettled = false;
         let can = Abilities::new(self.features);
         let mut plan = Plan::new(&self.desired, &self.watches, &guest.schema, can);
-        // Those are on as long as they are there, whatever the rules say.
+        // Those are on as long as they are there, whatever the rules say; they
+        // may be watched, too.
         guest.probe_ids.extend(self.probes.ids(&guest.schema));
-        plan.wanted.retain(|id, _| !guest.probe_ids.contains(id));
+        let watched: BTreeSet<u16> = plan.watched.values().flatten().copied().collect();
+        plan.wanted
+            .retain(|id, _| !guest.probe_ids.contains(id) || watched.contains(id));
         let unfit: Vec<String> = plan.unfit.iter().map(|(_, why)| why.to_string()).collect();
         for why in unfit.iter().filter(|why| !guest.unfit.contains(why)) {
             log::warn!("VM {}: an event stays off: {why}", self.vm);
         }
         guest.unfit = unfit;
-        let off = guest
-            .enabled
-            .keys()
-            .filter(|id| !plan.wanted.contains_key(id));
-        let mut commands: Vec<Command> =
-            Command::disable(&off.copied().collect::<Vec<u16>>()).collect();
+        let new = plan.wanted.keys().copied();
+        guest
+            .lent
+            .take(new.filter(|id| !guest.enabled.contains_key(id)));
+        guest.lent.forget(&self.desired, &guest.schema);
+        let gone = guest.enabled.keys().copied();
+        let (back, off): (Vec<u16>, Vec<u16>) = gone
+            .filter(|id| !plan.wanted.contains_key(id))
+            .partition(|id| guest.lent.give_back(*id));
+        let mut commands: Vec<Command> = Command::disable(&off).collect();
+        commands.extend(Command::enable(&back));
         let mut by_program: BTreeMap<&Option<Program>, Vec<u16>> = BTreeMap::new();
         for (id, program) in &plan.wanted {
             if guest.enabled.get(id) != Some(program) {

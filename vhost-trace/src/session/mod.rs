@@ -8,6 +8,7 @@ pub mod commands;
 pub mod desired;
 mod enable;
 mod hello;
+mod lent;
 mod plan;
 pub mod probes;
 mod refusal;
@@ -37,6 +38,7 @@ use crate::wire;
 
 use commands::{Command, CommandResult, Commands, Outcome};
 use desired::Desired;
+use lent::Lent;
 use uploads::Uploads;
 use watch::Watches;
 
@@ -82,6 +84,7 @@ pub struct Guest {
     ranges: Ranges,
     schema_bytes: usize,
     enabled: BTreeMap<u16, Option<Program>>,
+    lent: Lent,
     // Filters that events cannot have, which are off for that.
     unfit: Vec<String>,
     // Classes that are or were of a probe definition.

@@ -135,6 +135,7 @@ impl Session {
             ranges: Ranges::default(),
             schema_bytes: 0,
             enabled: Default::default(),
+            lent: Default::default(),
             unfit: Vec::new(),
             probe_ids: Default::default(),
             began: false,

@@ -1,6 +1,6 @@
 //! Modules on their way to a driver that is not always a good one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use ringbuf::Mode;

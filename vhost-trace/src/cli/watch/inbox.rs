@@ -70,7 +70,7 @@ impl Signals {
         let size = size_of::<libc::signalfd_siginfo>();
         // SAFETY: info is writable and of that size.
         let got = unsafe { libc::read(self.0.as_raw_fd(), (&raw mut info).cast(), size) };
-        (got == size as isize).then(|| match info.ssi_signo as libc::c_int {
+        (got == size as isize).then_some(match info.ssi_signo as libc::c_int {
             libc::SIGCHLD => News::Child,
             number => News::Signal(number as u8),
         })

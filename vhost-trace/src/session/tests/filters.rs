@@ -3,12 +3,12 @@
 use super::*;
 use crate::session::desired::Rule;
 
-fn rules(text: &str) -> Vec<Rule> {
+pub fn rules(text: &str) -> Vec<Rule> {
     vec![text.parse().unwrap()]
 }
 
 /// A driver with these features, and events with and without a field.
-fn introduced(mut fixture: Fixture, features: u64) -> Fixture {
+pub fn introduced(mut fixture: Fixture, features: u64) -> Fixture {
     fixture.session.set_features(features);
     fixture.hello();
     assert_eq!(fixture.root(), Status::Ok);
@@ -24,7 +24,7 @@ fn introduced(mut fixture: Fixture, features: u64) -> Fixture {
 }
 
 /// What the driver gets: kinds of commands and their ids.
-fn sent(fixture: &mut Fixture) -> Vec<(u32, Vec<u16>)> {
+pub fn sent(fixture: &mut Fixture) -> Vec<(u32, Vec<u16>)> {
     fixture.session.reconcile();
     let mut found = Vec::new();
     while let Some(command) = fixture.session.commands().next() {

@@ -6,6 +6,7 @@ mod filters;
 mod probes;
 mod requests;
 mod rings;
+mod watches;
 
 use std::time::Instant;
 
