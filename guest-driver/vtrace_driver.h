@@ -100,6 +100,7 @@ void vtrace_writer_publish(unsigned int cpu, unsigned int channel,
 			   struct vtrace_ring *r);
 
 /* vtrace_kick.c: waking the device */
+void vtrace_kick_init(void);
 void vtrace_kick_start(struct virtqueue *doorbell);
 void vtrace_kick_stop(void);
 

@@ -6,6 +6,7 @@
  * stuck with its interrupts off.
  */
 #include <linux/cpumask.h>
+#include <linux/init.h>
 #include <linux/irq_work.h>
 #include <linux/percpu.h>
 #include <linux/preempt.h>
@@ -29,7 +30,7 @@ static void kick(struct irq_work *work)
 	__this_cpu_write(kicking, false);
 }
 
-static DEFINE_PER_CPU(struct irq_work, kick_work) = IRQ_WORK_INIT_HARD(kick);
+static DEFINE_PER_CPU(struct irq_work, kick_work);
 
 /* When a watched event has kicked. */
 static DEFINE_PER_CPU(u64, notified);
@@ -56,6 +57,15 @@ notrace void vtrace_notify(void)
 		vtrace_kick(NULL);
 	}
 	preempt_enable_notrace();
+}
+
+/* A module's variables of each vCPU cannot begin with an address. */
+void __init vtrace_kick_init(void)
+{
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu)
+		per_cpu(kick_work, cpu) = IRQ_WORK_INIT_HARD(kick);
 }
 
 void vtrace_kick_start(struct virtqueue *vq)

@@ -237,6 +237,7 @@ static int __init vtrace_init(void)
 	err = vtrace_root_init();
 	if (err)
 		goto no_root;
+	vtrace_kick_init();
 	vtrace_tracepoints_find();
 	err = vtrace_schema_init();
 	if (err)

@@ -1,4 +1,4 @@
-//! Probes that the host puts into a guest's kernel.
+//! Probes that the host puts into a guest's kernel, and what acts on them.
 
 mod definitions;
 mod examples;
@@ -7,3 +7,5 @@ mod refusals;
 #[path = "../trace/rig.rs"]
 #[allow(dead_code, reason = "the tests of traces use the rest")]
 mod rig;
+mod watch;
+mod watcher;
