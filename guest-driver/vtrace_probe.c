@@ -107,7 +107,7 @@ static int add_class(struct vtrace_definition *d, struct vtrace_said *f)
 	kfree(r);
 	/* The device may have turned one of before off. */
 	if (d->id >= 0)
-		return vtrace_class_enable(d->id, true);
+		return vtrace_class_enable(d->id, true, false);
 	if (d->id == -ENOSPC)
 		return vtrace_say(f, ENOSPC, "the driver has no room for more kinds of events: unload it and load it again");
 	return vtrace_say(f, -d->id, "its event class is not taken: error %d; the host's log says why",

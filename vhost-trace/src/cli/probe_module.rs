@@ -68,9 +68,17 @@ impl LoadArgs {
     }
 }
 
-/// The modules that were loaded into a VM's kernel.
+/// The modules that were loaded into a VM's kernel; none of a guest that does not
+/// allow them.
 pub fn list(target: &Target) -> Result<Vec<String>, Box<dyn std::error::Error>> {
     let mut client = target.connect()?;
+    let Reply::Status(status) = client.ask(Request::Status)? else {
+        return Err(client.unexpected().into());
+    };
+    let policy = status.driver.and_then(|driver| driver.policy);
+    if !policy.is_some_and(|policy| policy.allow.iter().any(|class| class == "modules")) {
+        return Ok(Vec::new());
+    }
     let Reply::Modules { names } = client.ask(Request::Module(ModuleWish::List))? else {
         return Err(client.unexpected().into());
     };

@@ -45,7 +45,10 @@ fn use_probes(kit: &Kit) -> Result<()> {
         kit.load(name, &[])?;
         kit.unload(name)?;
     }
-    assert_eq!(kit.done("list", &[])?, "send_signal\ntemplate");
+    assert_eq!(
+        kit.done("list", &[])?,
+        "module send_signal\nmodule template"
+    );
     kit.unload("template")?;
     kit.unload("send_signal")?;
     Ok(())

@@ -64,7 +64,10 @@ fn probe_module_events_are_like_native_ones() -> Result<()> {
     kit.load("tcp_loss", &[])?;
     kit.load("oom_kill", &[])?;
     let list = kit.done("list", &[])?;
-    assert_eq!(list, "template\nsend_signal\ntcp_loss\noom_kill");
+    assert_eq!(
+        list,
+        "module template\nmodule send_signal\nmodule tcp_loss\nmodule oom_kill"
+    );
     let status = kit.rig.serve.status()?;
     assert_eq!(status["driver"]["events"], before + 5);
 
