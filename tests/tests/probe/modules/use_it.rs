@@ -1,33 +1,97 @@
 //! A guest with all its user space.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use vhost_trace_lab::{BUILD_DIR, Lab, target_dir, vhost_trace};
+use vhost_trace_lab::{BUILD_DIR, Lab, target_dir, vhost_trace, workspace_dir};
 
 use super::kit::{ALL, Kit, source, utf8};
 use crate::rig::TIME;
 
-/// Builds with `probe build`, where that kernel's modules can be built.
-fn build(name: &str) -> Result<std::path::PathBuf> {
+/// Has the program build, where that kernel's modules can be built; `words` are
+/// its arguments, in which the headers and the sources are named as they are
+/// there. Returns the folder in which that leaves its result.
+fn build(words: &[String]) -> Result<PathBuf> {
     let lab = Lab::prepare()?;
     let out = target_dir().join("lab/probe-build");
     fs::create_dir_all(&out)?;
     fs::copy(vhost_trace()?, out.join("vhost-trace"))?;
-    fs::copy(source(name), out.join(format!("{name}.c")))?;
+    fs::copy(source("template"), out.join("template.c"))?;
     let built = lab
         .kernel
         .builder(&out)?
-        .arg(format!("{BUILD_DIR}/vhost-trace"))
-        .args(["probe", "build", "--headers", &lab.kernel.headers_dir()])
-        .args(["--out", BUILD_DIR, &format!("{BUILD_DIR}/{name}.c")])
+        .args([
+            "sh",
+            "-c",
+            &format!("cd {BUILD_DIR} && exec ./vhost-trace \"$@\""),
+            "sh",
+        ])
+        .args(words)
         .output()?;
     ensure!(built.status.success(), "{built:?}");
-    let made = String::from_utf8(built.stdout)?;
-    assert_eq!(made.trim(), format!("{BUILD_DIR}/{name}.ko"));
-    Ok(out.join(format!("{name}.ko")))
+    assert_eq!(String::from_utf8(built.stdout)?.trim(), "./template.ko");
+    Ok(out)
+}
+
+/// The commands of the guide, in their order: words without `vhost-trace`.
+fn guide() -> Result<Vec<Vec<String>>> {
+    let text = fs::read_to_string(workspace_dir().join("docs/probes.md"))?;
+    let lines = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("vhost-trace "));
+    let of_modules = |words: &Vec<String>| {
+        words[0] == "live" || { ["build", "load", "list", "unload"].contains(&words[1].as_str()) }
+    };
+    let commands = lines.map(|line| line.split(' ').map(str::to_owned).collect());
+    Ok(commands.filter(of_modules).collect())
+}
+
+/// Follows the guide, with a process that ends after each of its steps.
+fn follow_guide(kit: &Kit) -> Result<()> {
+    let headers = Lab::prepare()?.kernel.headers_dir();
+    let mut folder = PathBuf::new();
+    let mut done = Vec::new();
+    for mut words in guide()? {
+        for word in &mut words {
+            if word.starts_with("/lib/modules/") {
+                *word = headers.clone();
+            } else if word == "template.ko" {
+                *word = utf8(&folder.join("template.ko"))?.to_owned();
+            }
+        }
+        let args: Vec<&str> = words.iter().map(String::as_str).collect();
+        match args[..] {
+            ["probe", "build", ..] => folder = build(&words)?,
+            ["live", ..] => {
+                let mut live = kit.rig.serve.command(&args)?;
+                let mut live = live.stdout(Stdio::piped()).spawn()?;
+                let lines = BufReader::new(live.stdout.take().context("no stdout")?).lines();
+                let ends = kit.rig.guest.spawn("while sleep 0.1; do :; done")?;
+                let seen = lines
+                    .map_while(Result::ok)
+                    .find(|it| it.contains("process_end"));
+                ends.kill()?;
+                live.kill()?;
+                live.wait()?;
+                ensure!(seen.is_some(), "live shows no event of the probe");
+            }
+            _ => drop(kit.rig.serve.cli(&args)?),
+        }
+        done.push(words.into_iter().take(2).collect::<Vec<_>>().join(" "));
+    }
+    println!("{done:?}");
+    let all = [
+        "probe build",
+        "probe load",
+        "probe list",
+        "live web1",
+        "probe unload",
+    ];
+    assert_eq!(done, all);
+    Ok(())
 }
 
 #[test]
@@ -48,7 +112,7 @@ fn probe_module_build_says_what_it_lacks() -> Result<()> {
 
 #[test]
 fn probe_module_events_are_like_native_ones() -> Result<()> {
-    let mut kit = Kit::boot_with("probe-use", ALL, |guest| guest.memory_mib(384))?;
+    let mut kit = Kit::boot_with("web1", ALL, |guest| guest.memory_mib(384))?;
     let status = kit.rig.serve.status()?;
     let policy = &status["driver"]["policy"];
     assert_eq!(policy["upload_limit"], 16 << 20);
@@ -57,9 +121,9 @@ fn probe_module_events_are_like_native_ones() -> Result<()> {
     // The trace runs already.
     kit.rig.enable("sched_process_fork")?;
     let before = status["driver"]["events"].as_u64().context("events")?;
-    let template = build("template")?;
-    let said = kit.done("load", &[utf8(&template)?])?;
-    assert_eq!(said, "VM probe-use: template is loaded");
+    follow_guide(&kit)?;
+    let said = kit.load("template", &[])?;
+    assert_eq!(said, "VM web1: template is loaded");
     kit.load("send_signal", &["only=10"])?;
     kit.load("tcp_loss", &[])?;
     kit.load("oom_kill", &[])?;
