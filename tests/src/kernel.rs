@@ -146,6 +146,12 @@ impl Kernel {
         Ok(Toolchain::prepare(&self.suite)?.enter(&self.headers, build))
     }
 
+    /// The same with a further Debian package there.
+    pub fn builder_with(&self, build: &Path, package: &str) -> Result<Command> {
+        let toolchain = Toolchain::prepare_with(&self.suite, package)?;
+        Ok(toolchain.enter(&self.headers, build))
+    }
+
     /// The file of the kernel's own module `name` (dashes and underscores are
     /// the same, as for modprobe).
     pub fn module_file(&self, name: &str) -> Result<PathBuf> {

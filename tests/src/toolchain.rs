@@ -53,11 +53,17 @@ pub(crate) struct Toolchain {
 impl Toolchain {
     /// Unpacked when the cache does not have it.
     pub(crate) fn prepare(suite: &Suite) -> Result<Self> {
-        let name = format!("toolchain-{}-2", suite.codename);
+        Self::prepare_with(suite, "")
+    }
+
+    /// The same with one more package, if it is named.
+    pub(crate) fn prepare_with(suite: &Suite, package: &str) -> Result<Self> {
+        let dash = if package.is_empty() { "" } else { "-" };
+        let name = format!("toolchain-{}{dash}{package}-2", suite.codename);
         let _lock = Lock::take(&cache_dir().join(format!("{name}.lock")))?;
         let root = folder(&name, |part, _| {
             let what = format!("unpacking {} of {}", suite.compiler, suite.codename);
-            timed(&what, || fill(suite, part))
+            timed(&what, || fill(suite, package, part))
         })?;
         for path in [&root, &cache_dir()] {
             ensure!(
@@ -92,8 +98,10 @@ pub(crate) fn propagation() -> &'static str {
     }
 }
 
-fn fill(suite: &Suite, part: &Path) -> Result<()> {
-    suite.unpack_root(&[PACKAGES, &[suite.compiler]].concat(), part)?;
+fn fill(suite: &Suite, package: &str, part: &Path) -> Result<()> {
+    let mut packages = [PACKAGES, &[suite.compiler]].concat();
+    packages.extend((!package.is_empty()).then_some(package));
+    suite.unpack_root(&packages, part)?;
     std::os::unix::fs::symlink("mawk", part.join("usr/bin/awk"))?;
     fs::create_dir_all(part.join("dev"))?;
     fs::write(part.join("dev/null"), "")?;

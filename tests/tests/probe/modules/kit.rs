@@ -35,7 +35,17 @@ impl Kit {
         parameters: &str,
         describe: impl FnOnce(GuestBuilder) -> GuestBuilder,
     ) -> Result<Self> {
-        let rig = Rig::boot_with(name, ROOMY, |guest| describe(guest.smp(2)))?;
+        Self::boot_on(&Lab::prepare()?.kernel, name, parameters, describe)
+    }
+
+    /// The same with this kernel.
+    pub fn boot_on(
+        kernel: &Kernel,
+        name: &'static str,
+        parameters: &str,
+        describe: impl FnOnce(GuestBuilder) -> GuestBuilder,
+    ) -> Result<Self> {
+        let rig = Rig::boot_on(kernel, name, ROOMY, |guest| describe(guest.smp(2)))?;
         let kit = Self { rig, name };
         let load = format!("insmod /modules/virtio_trace.ko {parameters}");
         kit.rig.guest.sh(&load)?;

@@ -3,5 +3,6 @@
 mod frozen;
 mod kit;
 mod reasons;
+mod systemtap;
 mod trouble;
 mod use_it;
