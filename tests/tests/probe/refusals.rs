@@ -183,6 +183,42 @@ fn recurse(rig: &Rig) -> Result<()> {
     rig.serve.vm2(&["probe", "del"], &names).map(|_| ())
 }
 
+/// A function and a tracepoint of a module, which stays as long as its tracepoint
+/// is in use.
+fn module(rig: &Rig) -> Result<()> {
+    add(&rig.serve, "t:nine_requests 9p_client_req client=$arg1")?;
+    add(&rig.serve, "p:nine_creates 9pnet:p9_client_create")?;
+    ensure!(rig.guest.run("rmmod 9pnet")?.status != 0);
+    rig.serve.vm2(&["probe", "del"], &["nine_requests"])?;
+    rig.guest.sh("rmmod 9pnet")?;
+    rig.serve.vm2(&["probe", "del"], &["nine_creates"])?;
+    refused(
+        &rig.serve,
+        "t:x 9p_client_req",
+        "no tracepoint 9p_client_req",
+    )
+}
+
+/// Nothing is left of what comes and goes.
+fn come_and_go(rig: &Rig) -> Result<()> {
+    const LEFT: &str = "grep Percpu: /proc/meminfo; wc -l </sys/kernel/debug/kprobes/list
+        grep -c . /sys/kernel/tracing/enabled_functions";
+    let names = ["comes", "returns", "traces"];
+    let definitions = [
+        "p:comes do_sys_openat2 path=+0($arg2):ustring stack if $tid > 1",
+        "r20:returns do_sys_openat2 fd=$retval:s32",
+        "t:traces sys_exit ret=$arg2:s64 if ret < 0",
+    ];
+    let before = rig.guest.sh(LEFT)?;
+    for _ in 0..20 {
+        rig.serve.vm2(&["probe", "add"], &definitions)?;
+        rig.serve.vm2(&["probe", "del"], &names)?;
+    }
+    let after = rig.guest.sh(LEFT)?;
+    ensure!(before == after, "{before}\n{after}");
+    Ok(())
+}
+
 /// The driver goes and comes while its definitions are hit.
 fn unload(rig: &Rig) -> Result<()> {
     let job = rig
@@ -199,7 +235,7 @@ fn unload(rig: &Rig) -> Result<()> {
 }
 
 /// A hot function and every system call, with a rate: the guest goes on.
-fn storm(rig: &Rig) -> Result<()> {
+fn storm(rig: &Rig) -> Result<String> {
     const RATE: u64 = 500;
     let rate = RATE.to_string();
     let begin = Instant::now();
@@ -223,30 +259,41 @@ fn storm(rig: &Rig) -> Result<()> {
         ensure!(recorded <= 2 * RATE * seconds, "{recorded} in {seconds} s");
         ensure!(limited > 0 && recorded > 0, "{name}");
     }
-    rig.serve
-        .vm2(&["probe", "del"], &["storm", "hot"])
-        .map(|_| ())
+    rig.serve.vm2(&["probe", "del"], &["storm", "hot"])
 }
 
-/// Stops all user space, the lab's agent too: from then on the guest is reached
-/// through the device alone.
+/// What `probe del` says of a definition.
+fn recorded(said: &str, name: &str) -> Option<u64> {
+    let begin = format!(" {name} is deleted: recorded ");
+    said.split_once(&begin)?.1.split(',').next()?.parse().ok()
+}
+
+/// Stops all user space, the lab's agent too, and takes its files away: from then
+/// on the guest is reached through the device alone.
 fn freeze(rig: &Rig) -> Result<()> {
     let from = rig.guest.console().len();
-    // Whoever freezes the others goes last.
-    let script = "cd /sys/fs/cgroup && mkdir -p ice && {
-            for pid in $(ls /proc | grep '^[0-9]'); do
-                # Kernel threads have no program, and never freeze.
-                test $pid != $$ && readlink /proc/$pid/exe >/dev/null &&
-                    echo $pid >ice/cgroup.procs
-            done
-            echo 1 >ice/cgroup.freeze
-            until grep -q 'frozen 1' ice/cgroup.events; do :; done
-            echo \"PID 1 is in $(cat /proc/1/cgroup), $(cat ice/cgroup.events | tr '\\n' ' ')\" >/dev/console
-            exec sh -c 'echo $$ >ice/cgroup.procs'
-        }";
+    // Whoever freezes the others goes last, without a program to call. Kernel
+    // threads have none, and never freeze.
+    let script = "cd /sys/fs/cgroup
+        mkdir ice
+        for pid in $(ls /proc | grep '^[0-9]'); do
+            test $pid != $$ && readlink /proc/$pid/exe >/dev/null && echo $pid >ice/cgroup.procs
+        done
+        echo 1 >ice/cgroup.freeze
+        until grep -q 'frozen 1' ice/cgroup.events; do :; done
+        rm -rf /bin /etc /init /lib /mnt /modules /root
+        read cgroup </proc/1/cgroup
+        { read populated; read frozen; } <ice/cgroup.events
+        echo \"PID 1 is in $cgroup, which has: $frozen; left in /:\" /* >/dev/console
+        echo $$ >ice/cgroup.procs";
     rig.guest.spawn(script)?;
-    let end = rig.guest.wait_console(from, "frozen 1", TIME)?;
-    println!("{}", rig.guest.console()[from..end].trim());
+    let end = rig.guest.wait_console(from, "/tmp", TIME)?;
+    let said = rig.guest.console()[from..end].trim().to_owned();
+    println!("{said}");
+    ensure!(
+        said.contains("frozen 1") && !said.contains("/bin"),
+        "{said}"
+    );
     Ok(())
 }
 
@@ -298,7 +345,9 @@ fn lock_down(rig: &Rig) -> Result<()> {
 
 #[test]
 fn probe_def_cannot_harm_the_guest() -> Result<()> {
-    let mut rig = Rig::boot_with("probe-bad", ROOM, |guest| guest.smp(2))?;
+    let mut rig = Rig::boot_with("probe-bad", ROOM, |guest| {
+        guest.smp(2).kernel_module("9pnet")
+    })?;
     rig.load_driver()?;
     for (definition, why) in REFUSED {
         refused(&rig.serve, definition, why)?;
@@ -318,7 +367,9 @@ fn probe_def_cannot_harm_the_guest() -> Result<()> {
     record_stacks(&rig)?;
     fault(&rig)?;
     recurse(&rig)?;
-    storm(&rig)?;
+    let stormed = storm(&rig)?;
+    module(&rig)?;
+    come_and_go(&rig)?;
     unload(&rig)?;
     probe_frozen(&rig)?;
     lock_down(&rig)?;
@@ -366,6 +417,13 @@ fn probe_def_cannot_harm_the_guest() -> Result<()> {
         entries.values().all(|found| *found),
         "{entries:?} {example}"
     );
+    for name in ["storm", "hot"] {
+        assert_eq!(
+            recorded(&stormed, name),
+            Some(summary.count(name)),
+            "{name}"
+        );
+    }
     assert!(summary.count("faults") >= 30);
     assert!(summary.count("frozen_wakes") >= 20);
     assert!(summary.count("kept") >= 40);

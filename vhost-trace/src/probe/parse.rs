@@ -177,5 +177,5 @@ pub(super) fn is_symbol(text: &str) -> bool {
     let good = |c: char| c.is_ascii_alphanumeric() || "_.:$".contains(c);
     (1..=probe::MAX_SYMBOL).contains(&text.len())
         && text.chars().all(good)
-        && text.starts_with(|c: char| !c.is_ascii_digit())
+        && argument::number(text).is_err()
 }
