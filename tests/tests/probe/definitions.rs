@@ -75,6 +75,12 @@ impl Pair {
     }
 }
 
+/// A tracepoint, whose arguments are not those of its event in tracefs.
+const CALLS: &str = "t:calls sys_enter nr=$arg2:s64 same=+120($arg1):u64 \
+                     if nr == 110 && same == 110 && $procname == \"workload\"";
+
+const THEIR_CALLS: &str = "events/raw_syscalls/sys_enter";
+
 /// One hit: the thread, its name, and what was fetched.
 type Hits = BTreeMap<String, u64>;
 
@@ -102,15 +108,14 @@ fn as_theirs(event: &Event<'_>) -> Result<String> {
         text.replace_range(at..end + 2, &array);
     }
     text = lower_hex(&text);
-    let task = format!(
-        "{}-{}",
-        event
-            .context_text("procname")
-            .context("no name")?
-            .trim_matches('"'),
-        event.context_int("tid").context("no thread")?
-    );
-    Ok(format!("{task} {text}"))
+    Ok(format!("{} {text}", task(event)?))
+}
+
+/// `comm-tid`, as the guest's trace has it.
+fn task(event: &Event<'_>) -> Result<String> {
+    let name = event.context_text("procname").context("no name")?;
+    let tid = event.context_int("tid").context("no thread")?;
+    Ok(format!("{}-{tid}", name.trim_matches('"')))
 }
 
 /// `0xAB` becomes `0xab`.
@@ -126,22 +131,20 @@ fn lower_hex(text: &str) -> String {
 }
 
 /// A line of the guest's trace: `task-1 [000] ..... 1.2: event: (where) fields`.
-fn of_line<'a>(line: &'a str, name: &str) -> Option<(&'a str, &'a str)> {
-    let (head, fields) = line.split_once(&format!(": their_{name}: ("))?;
+fn of_line<'a>(line: &'a str, event: &str) -> Option<(&'a str, &'a str)> {
+    let (head, fields) = line.split_once(&format!(": {event}("))?;
     let task = head.split_once(" [")?.0.trim();
-    Some((task, fields.split_once(") ")?.1))
+    Some((task, fields.split_once(") ").map_or("", |parts| parts.1)))
 }
 
-fn theirs(rig: &Rig, name: &str) -> Result<Hits> {
-    let text = rig.guest.pull(&format!("{TRACEFS}/trace"))?;
-    let text = String::from_utf8(text)?;
+fn theirs(trace: &str, event: &str) -> Hits {
     let mut hits = Hits::new();
-    for line in text.lines().filter(|line| !line.starts_with('#')) {
-        if let Some((task, fields)) = of_line(line, name) {
-            add(&mut hits, format!("{task} {}", fields.trim()));
+    for line in trace.lines().filter(|line| !line.starts_with('#')) {
+        if let Some((task, fields)) = of_line(line, event) {
+            add(&mut hits, format!("{task} {fields}").trim().to_owned());
         }
     }
-    Ok(hits)
+    hits
 }
 
 fn set_up_theirs(rig: &Rig) -> Result<()> {
@@ -156,6 +159,9 @@ fn set_up_theirs(rig: &Rig) -> Result<()> {
             pair.theirs
         ));
     }
+    script.push_str(&format!(
+        "echo 'id == 110 && comm == \"workload\"' >{THEIR_CALLS}/filter; echo 1 >{THEIR_CALLS}/enable"
+    ));
     rig.guest.sh(&script).map(|_| ())
 }
 
@@ -170,7 +176,7 @@ fn probe_def_records_what_kprobe_events_does() -> Result<()> {
     ensure!(said.contains("remembered"), "{said}");
     rig.load_driver()?;
     set_up_theirs(&rig)?;
-    for definition in &definitions[1..] {
+    for definition in definitions[1..].iter().map(String::as_str).chain([CALLS]) {
         rig.serve
             .vm2(&["probe", "add"], &["--rate", "0", definition])?;
     }
@@ -192,19 +198,27 @@ fn probe_def_records_what_kprobe_events_does() -> Result<()> {
     println!("{counts}");
     let profile = rig.guest.sh(&format!("cat {TRACEFS}/kprobe_profile"))?;
     println!("{profile}");
-    let mut wanted = Vec::new();
-    for pair in PAIRS {
-        wanted.push(theirs(&rig, pair.name)?);
-    }
+    let trace = String::from_utf8(rig.guest.pull(&format!("{TRACEFS}/trace"))?)?;
+    let their_calls = theirs(&trace, "sys_enter: NR 110 ");
+    let wanted = PAIRS
+        .iter()
+        .map(|pair| theirs(&trace, &format!("their_{}: ", pair.name)));
+    let wanted: Vec<Hits> = wanted.collect();
     rig.finish()?;
 
     let mut found = vec![Hits::new(); PAIRS.len()];
+    let mut calls = Hits::new();
     read_trace(&rig.serve.trace(), |event| {
+        if event.name == "calls" {
+            add(&mut calls, task(&event)?);
+        }
         if let Some(place) = PAIRS.iter().position(|pair| pair.name == event.name) {
             add(&mut found[place], as_theirs(&event)?);
         }
         Ok(())
     })?;
+    assert_eq!(calls, their_calls);
+    assert_eq!(calls.values().sum::<u64>(), HITS as u64);
     for ((pair, wanted), found) in PAIRS.iter().zip(&wanted).zip(&found) {
         let hits: u64 = found.values().sum();
         println!("{}: {hits} hits, e.g. {:?}", pair.name, found.keys().next());

@@ -2,6 +2,7 @@
 
 mod definitions;
 mod examples;
+mod figures;
 mod modules;
 mod refusals;
 #[path = "../trace/rig.rs"]

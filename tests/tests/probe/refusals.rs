@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 use vhost_trace_lab::{Guest, Serve, read_trace};
 
+use crate::figures::{add, counted, recorded, wait_for};
 use crate::rig::{Rig, TIME};
 
 const ROOM: &[&str] = &["--sub-size", "256K", "--num-sub", "16"];
@@ -64,6 +64,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
 ];
 
+/// The guest refuses it, for this reason.
 fn refused(serve: &Serve, definition: &str, why: &str) -> Result<()> {
     let args = ["probe", "add", "probe-bad", definition];
     let output = serve.command(&args)?.output()?;
@@ -72,40 +73,6 @@ fn refused(serve: &Serve, definition: &str, why: &str) -> Result<()> {
     ensure!(!output.status.success(), "{definition} was taken");
     ensure!(said.contains(why), "{definition}: {said}");
     Ok(())
-}
-
-/// A figure of a definition: `recorded`, `limited` or `missed`.
-fn counted(serve: &Serve, name: &str, figure: &str) -> Result<u64> {
-    let list = serve.vm2(&["probe", "list"], &["--json"])?;
-    let list: Value = serde_json::from_str(&list)?;
-    let mut probes = list.as_array().context("no list")?.iter();
-    let probe = probes.find(|probe| probe["name"] == name);
-    let counts = probe.with_context(|| format!("no {name}"))?["counts"].clone();
-    let counts = counts.as_str().context("no counts")?;
-    let words = counts
-        .split(", ")
-        .find_map(|count| count.strip_prefix(figure));
-    let words = words.with_context(|| format!("{name}: {counts:?}"))?;
-    Ok(words.trim().parse()?)
-}
-
-/// Waits until the driver has a definition that was remembered.
-fn wait_for(serve: &Serve, name: &str) -> Result<()> {
-    let begin = Instant::now();
-    loop {
-        let list = serve.vm2(&["probe", "list"], &["--json"])?;
-        let list: Value = serde_json::from_str(&list)?;
-        let mut probes = list.as_array().context("no list")?.iter();
-        let on = |probe: &Value| probe["name"] == name && probe["state"] == "on";
-        if probes.any(on) {
-            return Ok(());
-        }
-        ensure!(begin.elapsed() < TIME, "{list}");
-    }
-}
-
-fn add(serve: &Serve, definition: &str) -> Result<()> {
-    serve.vm2(&["probe", "add"], &[definition]).map(|_| ())
 }
 
 /// Addresses of symbols, without those of modules.
@@ -210,7 +177,7 @@ fn come_and_go(rig: &Rig) -> Result<()> {
         "t:traces sys_exit ret=$arg2:s64 if ret < 0",
     ];
     let before = rig.guest.sh(LEFT)?;
-    for _ in 0..20 {
+    for _ in 0..10 {
         rig.serve.vm2(&["probe", "add"], &definitions)?;
         rig.serve.vm2(&["probe", "del"], &names)?;
     }
@@ -260,12 +227,6 @@ fn storm(rig: &Rig) -> Result<String> {
         ensure!(limited > 0 && recorded > 0, "{name}");
     }
     rig.serve.vm2(&["probe", "del"], &["storm", "hot"])
-}
-
-/// What `probe del` says of a definition.
-fn recorded(said: &str, name: &str) -> Option<u64> {
-    let begin = format!(" {name} is deleted: recorded ");
-    said.split_once(&begin)?.1.split(',').next()?.parse().ok()
 }
 
 /// Stops all user space, the lab's agent too, and takes its files away: from then
