@@ -66,7 +66,7 @@ void vtrace_probe_rooms_release(void);
 void vtrace_probe_hit(struct vtrace_definition *d, const struct vtrace_hit *hit);
 
 /* vtrace_probe_arch.c */
-u32 vtrace_probe_stack(const struct pt_regs *regs, bool skip, u64 *to, u32 most);
+u32 vtrace_probe_stack(const struct pt_regs *regs, u64 ip, u64 *to, u32 most);
 
 /* vtrace_symbol.c: its address, 0: there is none, or no way to find out */
 u64 vtrace_symbol_address(const char *name);

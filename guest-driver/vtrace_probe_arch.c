@@ -59,20 +59,25 @@ notrace bool vtrace_fetch_memory(void *to, u64 from, u32 bytes, bool user)
 }
 
 /*
- * Return addresses, first of the place itself; skip: without it, from its
- * caller on. Returns how many there are.
+ * Return addresses, from ip on; 0: from the caller of what has returned. The
+ * registers say that the breakpoint has been executed, but what it stands for,
+ * which may move the stack pointer, has not. Returns how many there are.
  */
-notrace u32 vtrace_probe_stack(const struct pt_regs *regs, bool skip, u64 *to,
+notrace u32 vtrace_probe_stack(const struct pt_regs *regs, u64 ip, u64 *to,
 			       u32 most)
 {
 	struct unwind_state state;
+	struct pt_regs place;
 	u64 address;
 	u32 n = 0;
 
-	if (skip)
+	if (ip) {
+		place = *regs;
+		place.ip = ip;
+		unwind_start(&state, current, &place, NULL);
+	} else {
 		unwind_start(&state, current, NULL, (unsigned long *)regs->sp);
-	else
-		unwind_start(&state, current, (struct pt_regs *)regs, NULL);
+	}
 	for (; n < most && !unwind_done(&state); unwind_next_frame(&state)) {
 		address = unwind_get_return_address(&state);
 		if (!address)

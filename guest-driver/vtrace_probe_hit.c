@@ -153,10 +153,10 @@ static notrace void add_stack(const struct vtrace_definition *d,
 		n = tracepoint_stack(room->stack, most);
 	} else if (d->fetch.head.kind == VTRACE_PROBE_RETURN) {
 		*room->stack = hit->parent_ip;
-		n = 1 + vtrace_probe_stack(hit->regs, true,
+		n = 1 + vtrace_probe_stack(hit->regs, 0,
 					   (u64 *)room->stack + 1, most - 1);
 	} else {
-		n = vtrace_probe_stack(hit->regs, false, (u64 *)room->stack,
+		n = vtrace_probe_stack(hit->regs, hit->ip, (u64 *)room->stack,
 				       most);
 	}
 	*to++ = n;

@@ -22,12 +22,6 @@ static notrace int entered(struct kprobe *kp, struct pt_regs *regs)
 	return 0;
 }
 
-/* It keeps a kprobe where registers say how to unwind the stack. */
-static notrace void stepped(struct kprobe *kp, struct pt_regs *regs,
-			    unsigned long flags)
-{
-}
-
 static notrace int returned(struct kretprobe_instance *ri, struct pt_regs *regs)
 {
 	struct kretprobe *rp = get_kretprobe(ri);
@@ -57,14 +51,16 @@ static notrace void traced(void *data, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f,
 
 /*
  * What records an event calls these. A probe there would be hit by what it does
- * itself, again and again.
+ * itself, again and again. Whatever they call in turn is missed while a kprobe is
+ * at work, which the kernel counts.
  */
 static const char *const own[] = {
-	"__irq_work_queue_local", "__memcpy", "__memset", "__unwind_start",
-	"arch_irq_work_raise", "copy_from_kernel_nofault",
-	"copy_from_user_nofault", "irq_work_queue", "kallsyms_lookup_name",
-	"ktime_get_mono_fast_ns", "memcpy", "memcpy_orig", "memmove", "memset",
-	"memset_orig", "orc_find", "stack_trace_save", "strnlen",
+	"__irq_work_queue_local", "__memcpy", "__memset", "__task_pid_nr_ns",
+	"__unwind_start", "arch_irq_work_raise", "copy_from_kernel_nofault",
+	"copy_from_kernel_nofault_allowed", "copy_from_user_nofault",
+	"irq_work_queue", "ktime_get_mono_fast_ns", "memcpy", "memcpy_orig",
+	"memmove", "memset", "memset_orig", "nmi_uaccess_okay",
+	"rep_movs_alternative", "stack_trace_save", "strnlen",
 	"unwind_get_return_address", "unwind_next_frame",
 };
 
@@ -137,9 +133,6 @@ static int place_entry(struct vtrace_definition *d, struct vtrace_said *f)
 	d->kprobe.symbol_name = d->fetch.symbol;
 	d->kprobe.offset = d->fetch.head.offset;
 	d->kprobe.pre_handler = entered;
-	/* At a function's begin there is nothing that could be replaced. */
-	if (d->fetch.head.stack_depth && d->fetch.head.offset)
-		d->kprobe.post_handler = stepped;
 	d->kprobe.flags = KPROBE_FLAG_DISABLED;
 	err = register_kprobe(&d->kprobe);
 	if (err)

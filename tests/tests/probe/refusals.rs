@@ -76,10 +76,20 @@ fn refused(serve: &Serve, definition: &str, why: &str) -> Result<()> {
 }
 
 /// Addresses of symbols, without those of modules.
-fn symbol(guest: &Guest, name: &str) -> Result<i64> {
+fn symbol(guest: &Guest, name: &str) -> Result<u64> {
     let line = guest.sh(&format!("grep ' {name}$' /proc/kallsyms | head -n 1"))?;
     let address = line.split(' ').next().context("no address")?;
-    Ok(u64::from_str_radix(address, 16)? as i64)
+    Ok(u64::from_str_radix(address, 16)?)
+}
+
+/// The return addresses of an event.
+fn addresses(fields: &str) -> Option<Vec<u64>> {
+    let values = fields.split_once("stack = [")?.1.split("0x").skip(1);
+    let values = values.map(|value| {
+        let end = value.find(|c: char| !c.is_ascii_hexdigit());
+        u64::from_str_radix(&value[..end.unwrap_or(value.len())], 16).ok()
+    });
+    values.collect()
 }
 
 /// Stacks of a function, of its return, of a place in it, and of a tracepoint:
@@ -336,8 +346,7 @@ fn probe_def_cannot_harm_the_guest() -> Result<()> {
     lock_down(&rig)?;
     rig.finish()?;
 
-    let mut entries: BTreeMap<&str, bool> = STACKS.iter().map(|name| (*name, false)).collect();
-    let mut example = String::new();
+    let mut stacks: BTreeMap<String, Vec<Vec<u64>>> = BTreeMap::new();
     let summary = read_trace(&rig.serve.trace(), |event| {
         if event.name == "faults" {
             // All but the first argument.
@@ -349,35 +358,21 @@ fn probe_def_cannot_harm_the_guest() -> Result<()> {
                 "{event:?}"
             );
         }
-        if let Some(stack) = event.fields.split_once("stack = [") {
-            if event.name == "stack_of_t" {
-                example = format!("do_syscall_64 at {entry:#x}, {event:?}");
-            }
-            let values = stack.1.split("0x").skip(1);
-            let values = values.filter_map(|value| {
-                let digits = value.split(|c: char| !c.is_ascii_hexdigit()).next()?;
-                u64::from_str_radix(digits, 16).ok()
-            });
-            let from_call = |value: u64| (entry..entry + 4096).contains(&(value as i64));
-            if values.into_iter().any(from_call) {
-                entries
-                    .entry(match STACKS.iter().find(|name| **name == event.name) {
-                        Some(name) => name,
-                        None => return Ok(()),
-                    })
-                    .and_modify(|found| *found = true);
-            }
+        if STACKS.contains(&event.name) {
+            let stack = addresses(event.fields).context("no stack")?;
+            stacks.entry(event.name.into()).or_default().push(stack);
         }
         Ok(())
     })?;
     println!("{:?}", summary.names);
+    // All are of a system call, and so in what enters those.
+    let enters = |address: &u64| (entry..entry + 4096).contains(address);
     for name in STACKS {
-        assert!(summary.count(name) >= 20, "{name}");
+        let all = stacks.get(name).with_context(|| format!("no {name}"))?;
+        assert!(all.len() >= 20, "{name}: {}", all.len());
+        let bad = all.iter().find(|stack| !stack.iter().any(enters));
+        assert_eq!(bad, None, "{name}, a system call enters at {entry:#x}");
     }
-    assert!(
-        entries.values().all(|found| *found),
-        "{entries:?} {example}"
-    );
     for name in ["storm", "hot"] {
         assert_eq!(
             recorded(&stormed, name),

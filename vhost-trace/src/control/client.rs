@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use vmm_sys_util::sock_ctrl_msg::ScmSocket;
 
-use super::message::{Envelope, MAX_REPLY, Reply, Request, VERSION};
+use super::message::{Envelope, MAX_REPLY, MAX_REQUEST, Reply, Request, VERSION};
 use crate::config::{RunDir, VmName};
 
 /// What a VM loses when its `serve` goes away.
@@ -50,6 +50,16 @@ pub enum ClientError {
         vm: VmName,
         /// What the system says.
         source: io::Error,
+    },
+    /// It is more than a serve takes.
+    #[error(
+        "VM {vm}: a request of {bytes} bytes, at most {MAX_REQUEST} are possible: ask in parts"
+    )]
+    Large {
+        /// The VM.
+        vm: VmName,
+        /// Of the request.
+        bytes: usize,
     },
     /// It says something else than what was asked.
     #[error("VM {vm}: the serve answers something unexpected; is it of another version?")]
@@ -125,6 +135,12 @@ impl Client {
             request,
         };
         let mut line = serde_json::to_vec(&envelope).map_err(|error| self.io(error.into()))?;
+        if line.len() > MAX_REQUEST {
+            return Err(ClientError::Large {
+                vm: self.vm.clone(),
+                bytes: line.len(),
+            });
+        }
         line.push(b'\n');
         Ok(line)
     }

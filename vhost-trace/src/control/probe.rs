@@ -9,6 +9,9 @@ use crate::session::commands::{CommandResult, Outcome, TIMEOUT};
 use crate::session::probes::{self, State};
 use crate::vm::Vm;
 
+/// Bytes of a set's name.
+const MAX_SET: usize = 63;
+
 /// A wish whose commands have not all been answered.
 #[derive(Debug)]
 pub struct ProbeWish {
@@ -41,6 +44,11 @@ impl ProbeWish {
 fn add(vm: &Vm, new: &[NewProbe]) -> Result<ProbeWish, String> {
     let mut definitions = Vec::new();
     for probe in new {
+        if let Some(set) = probe.set.as_ref().filter(|set| !is_set_name(set)) {
+            return Err(format!(
+                "{set:?} is no name of a set: use up to {MAX_SET} of A-Z a-z 0-9 _ . -"
+            ));
+        }
         let definition = Definition::new(&probe.define, probe.rate);
         let definition = definition.map_err(|error| error.to_string())?;
         definitions.push((definition, probe.set.clone()));
@@ -70,6 +78,11 @@ fn add(vm: &Vm, new: &[NewProbe]) -> Result<ProbeWish, String> {
             errors: Vec::new(),
         })
     })
+}
+
+fn is_set_name(name: &str) -> bool {
+    let good = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    (1..=MAX_SET).contains(&name.len()) && name.chars().all(good)
 }
 
 fn delete(vm: &Vm, names: &[String]) -> Result<ProbeWish, String> {
