@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use driver::Driver;
 use model::{model, world};
-use vhost_trace::probe::Definition;
+use vhost_trace::probe::{Definition, ProbeSet};
 use vhost_trace::wire;
 
 fn payload(text: &str) -> Result<Vec<u8>, String> {
@@ -104,6 +104,50 @@ fn probe_def_errors_say_what_is_wrong() {
     );
     let rate = Definition::new("p:x f", 2_000_000).unwrap_err();
     assert!(rate.to_string().contains("at most 1000000"));
+}
+
+#[test]
+fn probe_def_sets_are_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("set.toml");
+    let read = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        ProbeSet::read(&path).map_err(|error| error.to_string())
+    };
+    let set =
+        read("set = 'files'\n[[probe]]\ndefine = 'p:a f'\nrate = 0\n[[probe]]\ndefine = 'r:b f'");
+    let set = set.unwrap();
+    let rates: Vec<Option<u32>> = set.probes.iter().map(|probe| probe.rate).collect();
+    assert_eq!(
+        (set.set.as_str(), &rates[..]),
+        ("files", &[Some(0), None][..])
+    );
+    for (text, part) in [
+        ("", "missing field `set`"),
+        ("set = 'x'", "missing field `probe`"),
+        ("set = 'x'\nprobe = 1", "invalid type"),
+        (
+            "set = 'x'\n[[probe]]\ndefine = 'p:a f'\nrates = 1",
+            "unknown field `rates`",
+        ),
+        (
+            "set = 'x'\n[[probe]]\ndefine = 'p:a f a=%no'",
+            "there is no register \"no\"",
+        ),
+        (
+            "set = 'x'\n[[probe]]\ndefine = 'p:a f'\nrate = 1000001",
+            "at most 1000000",
+        ),
+    ] {
+        let error = read(text).expect_err(text);
+        assert!(
+            error.contains(part) && error.contains("set.toml"),
+            "{error}"
+        );
+    }
+    std::fs::remove_file(&path).unwrap();
+    let error = ProbeSet::read(&path).unwrap_err().to_string();
+    assert!(error.contains("set.toml: No such file"), "{error}");
 }
 
 /// Each bound of the driver's, overstepped.
