@@ -228,7 +228,23 @@ static int prepare(struct vtrace_definition *d, struct vtrace_said *f)
 	d->burst = vtrace_clock_hz();
 	if (d->fetch.head.rate)
 		d->cost = max_t(u64, div_u64(d->burst, d->fetch.head.rate), 1);
-	return add_class(d, f);
+	return 0;
+}
+
+/*
+ * Classes are never given back: there is none before it is known that the place
+ * exists and may be probed.
+ */
+static int add(struct vtrace_definition *d, struct vtrace_said *f)
+{
+	int err = prepare(d, f) ?: vtrace_probe_place(d, f);
+
+	if (err)
+		return err;
+	err = add_class(d, f) ?: vtrace_probe_arm(d, f);
+	if (err)
+		vtrace_probe_remove(d);
+	return err;
 }
 
 void vtrace_probe_add(const void *payload, u32 bytes, struct vtrace_said *f)
@@ -242,7 +258,7 @@ void vtrace_probe_add(const void *payload, u32 bytes, struct vtrace_said *f)
 	d->bytes = min_t(u32, bytes, sizeof(d->payload));
 	memcpy(d->payload, payload, d->bytes);
 	mutex_lock(&probes_lock);
-	if (prepare(d, f) || vtrace_probe_place(d, f)) {
+	if (add(d, f)) {
 		release(d);
 	} else {
 		list_add_tail(&d->list, &probes);

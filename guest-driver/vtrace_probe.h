@@ -30,6 +30,7 @@ struct vtrace_definition {
 	u64 cost;			/* counts of the clock for each event; 0: no limit */
 	u64 burst;			/* that may be used up at once */
 	struct vtrace_probe_counts __percpu *counts;
+	bool armed;
 	union {
 		struct kprobe kprobe;
 		struct kretprobe kretprobe;
@@ -57,6 +58,7 @@ void vtrace_probes_stop(void);
 
 /* vtrace_probe_place.c: to where it belongs, and away. Negative errnos. */
 int vtrace_probe_place(struct vtrace_definition *d, struct vtrace_said *f);
+int vtrace_probe_arm(struct vtrace_definition *d, struct vtrace_said *f);
 void vtrace_probe_remove(struct vtrace_definition *d);
 u64 vtrace_probe_missed(const struct vtrace_definition *d);
 

@@ -138,11 +138,6 @@ static int place_entry(struct vtrace_definition *d, struct vtrace_said *f)
 	if (err)
 		return refused(d, err, f);
 	err = check(d, &d->kprobe, f);
-	if (!err) {
-		err = enable_kprobe(&d->kprobe);
-		if (err)
-			refused(d, err, f);
-	}
 	if (err)
 		unregister_kprobe(&d->kprobe);
 	return err;
@@ -160,11 +155,6 @@ static int place_return(struct vtrace_definition *d, struct vtrace_said *f)
 	if (err)
 		return refused(d, err, f);
 	err = check(d, &d->kretprobe.kp, f);
-	if (!err) {
-		err = enable_kprobe(&d->kretprobe.kp);
-		if (err)
-			refused(d, err, f);
-	}
 	if (err)
 		unregister_kretprobe(&d->kretprobe);
 	return err;
@@ -207,7 +197,6 @@ static int place_tracepoint(struct vtrace_definition *d, struct vtrace_said *f)
 		.nb.notifier_call = coming,
 		.name = d->fetch.symbol,
 	};
-	int err;
 
 	/* Its handler has not the type of any tracepoint's. */
 	if (IS_ENABLED(CONFIG_CFI_CLANG) || IS_ENABLED(CONFIG_CFI))
@@ -220,15 +209,10 @@ static int place_tracepoint(struct vtrace_definition *d, struct vtrace_said *f)
 				  d->fetch.symbol);
 	d->tracepoint = search.found;
 	d->owner = search.owner;
-	err = tracepoint_probe_register(d->tracepoint, traced, d);
-	if (!err)
-		return 0;
-	module_put(d->owner);
-	return vtrace_say(f, -err, "the kernel does not take a probe of tracepoint %s: error %d",
-			  d->fetch.symbol, -err);
+	return 0;
 }
 
-/* A negative errno, and what to say of it. */
+/* Where it belongs, but not yet hit. A negative errno, and what to say of it. */
 int vtrace_probe_place(struct vtrace_definition *d, struct vtrace_said *f)
 {
 	switch (d->fetch.head.kind) {
@@ -241,7 +225,26 @@ int vtrace_probe_place(struct vtrace_definition *d, struct vtrace_said *f)
 	}
 }
 
-/* When this returns nobody is in its handler any more. */
+/* From now on it is hit; its class is known. The same. */
+int vtrace_probe_arm(struct vtrace_definition *d, struct vtrace_said *f)
+{
+	int err;
+
+	switch (d->fetch.head.kind) {
+	case VTRACE_PROBE_ENTRY:
+		err = enable_kprobe(&d->kprobe);
+		break;
+	case VTRACE_PROBE_RETURN:
+		err = enable_kprobe(&d->kretprobe.kp);
+		break;
+	default:
+		err = tracepoint_probe_register(d->tracepoint, traced, d);
+	}
+	d->armed = !err;
+	return err ? refused(d, err, f) : 0;
+}
+
+/* Of one that has been placed: nobody is in its handler any more. */
 void vtrace_probe_remove(struct vtrace_definition *d)
 {
 	switch (d->fetch.head.kind) {
@@ -252,8 +255,10 @@ void vtrace_probe_remove(struct vtrace_definition *d)
 		unregister_kretprobe(&d->kretprobe);
 		break;
 	default:
-		tracepoint_probe_unregister(d->tracepoint, traced, d);
-		tracepoint_synchronize_unregister();
+		if (d->armed) {
+			tracepoint_probe_unregister(d->tracepoint, traced, d);
+			tracepoint_synchronize_unregister();
+		}
 		module_put(d->owner);
 	}
 }

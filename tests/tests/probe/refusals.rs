@@ -323,6 +323,9 @@ fn probe_def_cannot_harm_the_guest() -> Result<()> {
     for (definition, why) in REFUSED {
         refused(&rig.serve, definition, why)?;
     }
+    // Not even an event class.
+    let list = rig.serve.vm(&["events", "--list"])?;
+    ensure!(!list.contains(" x\n"), "{list}");
     add(&rig.serve, "p:kept __x64_sys_getppid nr=+0x78($arg1):u64")?;
     refused(
         &rig.serve,
