@@ -1,5 +1,6 @@
 //! Probes that the host puts into a guest's kernel, and what acts on them.
 
+mod agent;
 mod definitions;
 mod examples;
 mod figures;
