@@ -105,7 +105,7 @@ impl Job {
         Ok(job)
     }
 
-    fn open(shared: &Arc<Shared>, agent: &Arc<Agent>, command: &str) -> Result<Self> {
+    pub(crate) fn open(shared: &Arc<Shared>, agent: &Arc<Agent>, command: &str) -> Result<Self> {
         let id = agent.next.fetch_add(1, Ordering::Relaxed);
         shared.update(|state| state.jobs.insert(id, Default::default()));
         agent.send(id, RUN, command.as_bytes())?;
@@ -115,6 +115,11 @@ impl Job {
             id,
             command: command.to_string(),
         })
+    }
+
+    /// Gives the command more to read; for one of [`crate::Guest::spawn_reading`].
+    pub fn input(&self, input: &[u8]) -> Result<()> {
+        self.agent.send(self.id, INPUT, input)
     }
 
     /// Waits for the end of the command.

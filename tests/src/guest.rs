@@ -89,6 +89,11 @@ impl Guest {
         Job::start(&self.shared, &self.agent, command)
     }
 
+    /// Starts a shell command whose standard input stays open.
+    pub fn spawn_reading(&self, command: &str) -> Result<Job> {
+        Job::open(&self.shared, &self.agent, command)
+    }
+
     /// Writes an executable file in the guest.
     pub fn push(&self, content: &[u8], path: &str) -> Result<()> {
         let command = format!("cat >{path} && chmod 755 {path}");

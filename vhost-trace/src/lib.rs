@@ -22,5 +22,6 @@ pub mod outbox;
 pub mod probe;
 pub mod serve;
 pub mod session;
+pub mod signals;
 pub mod vm;
 pub mod wire;

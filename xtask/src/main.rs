@@ -26,6 +26,12 @@ enum Task {
     Demo,
     /// Prepare the laboratory of the tests and say where things are
     Lab,
+    /// Measure, and report: `cargo xtask bench help` says what there is
+    Bench {
+        /// The benchmark and its options
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Run the tests: the default tier takes less than 30 minutes on 2 cores
     Test {
         /// Only the steps whose name begins with this, and the tests whose
@@ -41,6 +47,7 @@ fn main() -> ExitCode {
     let result = match Args::parse().task {
         Task::Demo => demo::demo().map(|()| true),
         Task::Lab => show_lab().map(|()| true),
+        Task::Bench { args } => bench(&args),
         Task::Test { name, full } => test::test(name.as_deref(), full),
     };
     match result {
@@ -51,6 +58,19 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn bench(args: &[String]) -> Result<bool> {
+    let mut cargo = test::cargo();
+    cargo.args([
+        "run",
+        "--release",
+        "--quiet",
+        "--package",
+        "vhost-trace-benches",
+        "--",
+    ]);
+    Ok(cargo.args(args).status()?.success())
 }
 
 fn show_lab() -> Result<()> {

@@ -194,19 +194,19 @@ fn probe_watch_agent_fails_at_once() -> Result<()> {
     })?;
     cluster.expect(&rig.serve, "monitor", SUCCESS)?;
 
-    for _ in 0..2 {
+    // Its own failure, then that of the VM's resource.
+    for failed in ["watch-1", "vm-1"] {
         serve_http(&rig)?;
         rig.guest.sh("kill -9 $(cat /tmp/pid)")?;
         let called = cluster.called()?;
-        ensure!(
-            called == "--fail --resource watch-1 --node node-a",
-            "{called}"
-        );
+        let expected = format!("--fail --resource {failed} --node node-a");
+        ensure!(called == expected, "{called}");
         let said = cluster.expect(&rig.serve, "monitor", ERR_GENERIC)?;
         ensure!(said.contains("\"comm\":\"httpd\""), "{said}");
         // Recovery.
         cluster.expect(&rig.serve, "stop", SUCCESS)?;
         cluster.expect(&rig.serve, "monitor", NOT_RUNNING)?;
+        cluster.set("OCF_RESKEY_fail_resource", "vm-1");
         let said = cluster.expect(&rig.serve, "start", SUCCESS)?;
         ensure!(!said.contains("driver"), "{said}");
         cluster.expect(&rig.serve, "monitor", SUCCESS)?;
@@ -250,7 +250,6 @@ fn probe_watch_agent_fails_at_once() -> Result<()> {
     cluster.set("OCF_RESKEY_on", "");
     cluster.expect(&rig.serve, "start", ERR_CONFIGURED)?;
     cluster.set("OCF_RESKEY_on", "oom_mark_victim");
-    cluster.set("OCF_RESKEY_fail_resource", "vm-1");
     cluster.expect(&rig.serve, "start", SUCCESS)?;
     cluster.expect(&rig.serve, "monitor", SUCCESS)?;
     rig.guest.quit()?;

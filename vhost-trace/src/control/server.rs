@@ -18,8 +18,9 @@ use super::pending::Pending;
 use super::probe::ProbeWish;
 use super::status::Status;
 use crate::live::Live;
-use crate::serve::{OwnSocket, Signals};
+use crate::serve::OwnSocket;
 use crate::session::desired::Rule;
+use crate::signals::{self, Signals};
 use crate::vm::Vm;
 
 /// Most clients at a time.
@@ -320,7 +321,7 @@ impl MutEventSubscriber for Server {
             LISTENER => self.accept(ops),
             SIGNALS => {
                 if let Some(signal) = self.signals.take() {
-                    self.end(signal);
+                    self.end(signals::name(signal));
                 }
             }
             RESULTS => self.pass_results(ops),

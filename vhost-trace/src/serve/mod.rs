@@ -2,7 +2,6 @@
 
 mod front_end;
 mod listen;
-mod signals;
 
 use std::io;
 use std::sync::Arc;
@@ -21,12 +20,12 @@ use crate::drain::{Drain, Sinks};
 use crate::guest::sigbus;
 use crate::live::Live;
 use crate::outbox::Outbox;
+use crate::signals::{self, Signals};
 use crate::vm::{Vm, Waker};
 use front_end::FrontEnd;
 use listen::listen;
 
 pub use listen::{ListenError, OwnSocket};
-pub use signals::Signals;
 
 /// Why a VM cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +53,8 @@ pub enum ServeError {
 pub fn serve(config: &ServeConfig) -> Result<(), ServeError> {
     let io = |what| move |source| ServeError::Io { what, source };
     // Before any thread, so that all of them leave the signals alone.
-    let signals = Signals::new().map_err(io("take signals"))?;
+    // SIGTERM and others end us after everything is read and written.
+    let signals = Signals::new(&signals::ENDING, signals::Wait::No).map_err(io("take signals"))?;
     sigbus::install().map_err(io("take SIGBUS"))?;
     config.run_dir.prepare()?;
     let control = listen(&config.run_dir.control(&config.vm), None)?;

@@ -2,19 +2,16 @@
 //! children among them.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::thread::Builder;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::control::{Client, ClientError, Reply};
+use crate::signals::Signals;
 
 /// Replies that wait, at most; then the serve's own bound counts.
 const MAX_WAITING: usize = 16;
-
-/// The signals that end a watch, and that of a program which has ended.
-const SIGNALS: [libc::c_int; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGCHLD];
 
 /// Something has happened.
 #[derive(Debug)]
@@ -35,48 +32,6 @@ pub enum News {
 #[derive(Debug)]
 pub struct Inbox(Receiver<News>);
 
-/// The signals, which do nothing else any more.
-#[derive(Debug)]
-pub struct Signals(OwnedFd);
-
-impl Signals {
-    /// Take them from this thread and those that it will start.
-    pub fn new() -> io::Result<Signals> {
-        // SAFETY: all zeros are a valid sigset_t, which sigemptyset makes anew.
-        let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
-        // SAFETY: set is a sigset_t; the signals' numbers are valid.
-        let fd = unsafe {
-            libc::sigemptyset(&mut set);
-            for signal in SIGNALS {
-                libc::sigaddset(&mut set, signal);
-            }
-            let error = libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
-            if error != 0 {
-                return Err(io::Error::from_raw_os_error(error));
-            }
-            libc::signalfd(-1, &set, libc::SFD_CLOEXEC)
-        };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: signalfd() has just made it, and nobody else has it.
-        Ok(Signals(unsafe { OwnedFd::from_raw_fd(fd) }))
-    }
-
-    /// Wait for one.
-    fn next(&self) -> Option<News> {
-        // SAFETY: all zeros are a valid signalfd_siginfo.
-        let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
-        let size = size_of::<libc::signalfd_siginfo>();
-        // SAFETY: info is writable and of that size.
-        let got = unsafe { libc::read(self.0.as_raw_fd(), (&raw mut info).cast(), size) };
-        (got == size as isize).then_some(match info.ssi_signo as libc::c_int {
-            libc::SIGCHLD => News::Child,
-            number => News::Signal(number as u8),
-        })
-    }
-}
-
 impl Inbox {
     /// Hear of all replies to `client`, and of signals, on a thread for each.
     pub fn open(mut client: Client, signals: Signals) -> io::Result<Inbox> {
@@ -95,7 +50,11 @@ impl Inbox {
             }
         })?;
         Builder::new().name("signals".into()).spawn(move || {
-            while let Some(next) = signals.next() {
+            while let Some(signal) = signals.take() {
+                let next = match signal {
+                    libc::SIGCHLD => News::Child,
+                    signal => News::Signal(signal as u8),
+                };
                 if of_signals.send(next).is_err() {
                     return;
                 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::Target;
 use crate::control::{Reply, Request};
+use crate::signals::{self, Signals, Wait};
 use act::{Actor, Done};
 use inbox::{Inbox, News};
 
@@ -57,7 +58,8 @@ impl WatchArgs {
     /// Watch until it is over.
     pub fn run(self) -> Result<ExitCode, Box<dyn std::error::Error>> {
         // Before any thread, so that all of them leave the signals alone.
-        let signals = inbox::Signals::new()?;
+        let [term, int, hup] = signals::ENDING;
+        let signals = Signals::new(&[term, int, hup, libc::SIGCHLD], Wait::Yes)?;
         let mut client = self.target.connect()?;
         client.send(Request::Watch { on: self.on })?;
         let mut watch = Watch {

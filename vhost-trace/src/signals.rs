@@ -1,32 +1,44 @@
-//! Signals as events: SIGTERM and SIGINT end `serve`, after everything is read
-//! and written.
+//! Signals as events, which do nothing else any more.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-/// The signals that end `serve`.
-const SIGNALS: [libc::c_int; 3] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
+/// The signals that ask a process to end.
+pub const ENDING: [libc::c_int; 3] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
 
 /// A descriptor that is readable when a signal has come.
 #[derive(Debug)]
 pub struct Signals(OwnedFd);
 
+/// Whether [`Signals::take`] waits for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+}
+
 impl Signals {
-    /// Take the signals from this thread and those that it will start.
-    pub fn new() -> io::Result<Signals> {
+    /// Take these signals from this thread and those that it will start.
+    pub fn new(signals: &[libc::c_int], wait: Wait) -> io::Result<Signals> {
+        let flags = match wait {
+            Wait::Yes => libc::SFD_CLOEXEC,
+            Wait::No => libc::SFD_CLOEXEC | libc::SFD_NONBLOCK,
+        };
         // SAFETY: all zeros are a valid sigset_t, which sigemptyset makes anew.
         let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
-        // SAFETY: set is a sigset_t; the signals' numbers are valid.
+        // SAFETY: set is a sigset_t; a number that is none is not added.
         let fd = unsafe {
             libc::sigemptyset(&mut set);
-            for signal in SIGNALS {
-                libc::sigaddset(&mut set, signal);
+            for signal in signals {
+                libc::sigaddset(&mut set, *signal);
             }
             let error = libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
             if error != 0 {
                 return Err(io::Error::from_raw_os_error(error));
             }
-            libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
+            libc::signalfd(-1, &set, flags)
         };
         if fd < 0 {
             return Err(io::Error::last_os_error());
@@ -36,20 +48,22 @@ impl Signals {
     }
 
     /// The signal that has come, if one has.
-    pub fn take(&self) -> Option<&'static str> {
+    pub fn take(&self) -> Option<libc::c_int> {
         // SAFETY: all zeros are a valid signalfd_siginfo.
         let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
         let size = size_of::<libc::signalfd_siginfo>();
         // SAFETY: info is writable and of that size.
         let got = unsafe { libc::read(self.0.as_raw_fd(), (&raw mut info).cast(), size) };
-        if got != size as isize {
-            return None;
-        }
-        Some(match info.ssi_signo as libc::c_int {
-            libc::SIGTERM => "SIGTERM",
-            libc::SIGINT => "SIGINT",
-            _ => "SIGHUP",
-        })
+        (got == size as isize).then_some(info.ssi_signo as libc::c_int)
+    }
+}
+
+/// The name of one of [`ENDING`].
+pub fn name(signal: libc::c_int) -> &'static str {
+    match signal {
+        libc::SIGTERM => "SIGTERM",
+        libc::SIGINT => "SIGINT",
+        _ => "SIGHUP",
     }
 }
 
