@@ -17,7 +17,7 @@ pub fn add(serve: &Serve, definition: &str) -> Result<()> {
 pub fn counted(serve: &Serve, name: &str, figure: &str) -> Result<u64> {
     let list = serve.vm2(&["probe", "list"], &["--json"])?;
     let list: Value = serde_json::from_str(&list)?;
-    let mut probes = list.as_array().context("no list")?.iter();
+    let mut probes = list["definitions"].as_array().context("no list")?.iter();
     let probe = probes.find(|probe| probe["name"] == name);
     let counts = probe.with_context(|| format!("no {name}"))?["counts"].clone();
     let counts = counts.as_str().context("no counts")?;
@@ -40,7 +40,7 @@ pub fn wait_for(serve: &Serve, name: &str) -> Result<()> {
     loop {
         let list = serve.vm2(&["probe", "list"], &["--json"])?;
         let list: Value = serde_json::from_str(&list)?;
-        let mut probes = list.as_array().context("no list")?.iter();
+        let mut probes = list["definitions"].as_array().context("no list")?.iter();
         let on = |probe: &Value| probe["name"] == name && probe["state"] == "on";
         if probes.any(on) {
             return Ok(());

@@ -39,14 +39,15 @@ fn build(words: &[String]) -> Result<PathBuf> {
 /// The commands of the guide, in their order: words without `vhost-trace`.
 fn guide() -> Result<Vec<Vec<String>>> {
     let text = fs::read_to_string(workspace_dir().join("docs/probes.md"))?;
-    let lines = text
+    let (_, part) = text
+        .split_once("## Probe modules")
+        .context("no part of modules")?;
+    let lines = part
         .lines()
         .filter_map(|line| line.strip_prefix("vhost-trace "));
-    let of_modules = |words: &Vec<String>| {
-        words[0] == "live" || { ["build", "load", "list", "unload"].contains(&words[1].as_str()) }
-    };
-    let commands = lines.map(|line| line.split(' ').map(str::to_owned).collect());
-    Ok(commands.filter(of_modules).collect())
+    Ok(lines
+        .map(|line| line.split(' ').map(str::to_owned).collect())
+        .collect())
 }
 
 /// Follows the guide, with a process that ends after each of its steps.
