@@ -40,6 +40,11 @@ fn probe_module_is_not_allowed_by_default() -> Result<()> {
         .enable("sched_switch")
         .map_err(|error| error.to_string());
     ensure!(refused.is_err_and(|error| error.contains("allow= of virtio_trace")));
+    kit.fails(
+        "add",
+        &["p:ends do_exit"],
+        &["does not allow probes", "allow= of"],
+    )?;
     let small = "rmmod virtio_trace; insmod /modules/virtio_trace.ko upload_limit=1000 ";
     kit.rig.guest.sh(&format!("{small} {ALL}"))?;
     kit.fails("load", &[utf8(&file)?], &["at most 1000", "upload_limit"])
