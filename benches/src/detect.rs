@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use lab::{Guest, Lab, Serve, driver_module, prebuild_vhost_trace, static_program};
@@ -88,11 +88,15 @@ fn measure(serve: &Serve, guest: &Guest, end: End, runs: u32) -> Result<Vec<Stri
     let _watch = Watch::start(serve, end, fifo.to_str().context("no text")?)?;
     let mut watched = Times::default();
     let mut polled = [Times::default(), Times::default()];
+    let mut answered = Times::default();
     for run in 0..runs {
         // The polls begin now; the kills come at all moments between two.
         let wait = PERIODS[0] * (2 * run + 1) / (2 * runs);
         let service = Service::start(guest)?;
         let pid = service.pid;
+        let before = Instant::now();
+        guest.run("true")?;
+        answered.add(before.elapsed());
         let (acted, heartbeats, asked) = thread::scope(|threads| {
             let polls = PERIODS.map(|period| threads.spawn(move || poll(guest, pid, period)));
             let acts = threads.spawn(|| stamp::take(&fifo));
@@ -119,5 +123,7 @@ fn measure(serve: &Serve, guest: &Guest, end: End, runs: u32) -> Result<Vec<Stri
         watched.row(&format!("{name}, the program of `watch` runs")),
         polled[1].row(&format!("{name}, a heartbeat of 1 s fails")),
         polled[0].row(&format!("{name}, a heartbeat of 10 s fails")),
+        // Of how busy machine and guest are.
+        answered.row(&format!("{name}, the guest runs `true` and says so")),
     ])
 }

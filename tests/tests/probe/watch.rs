@@ -207,6 +207,16 @@ fn programs(rig: &Rig) -> Result<()> {
         !Path::new(&format!("/proc/{pid}")).exists(),
         "it still runs"
     );
+    // And if nobody could tell it to end.
+    fs::remove_file(&pid_file)?;
+    let watch = start(rig, &words)?;
+    watch.expect("armed")?;
+    victims(rig, "service", 1)?;
+    let pid: u32 = wait_file(&pid_file)?.trim().parse()?;
+    drop(watch);
+    let runs = || fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|s| !s.contains(") Z"));
+    rig.serve
+        .wait_status("the program's end", TIME, |_| (!runs()).then_some(()))?;
     enabled(rig, 0)
 }
 

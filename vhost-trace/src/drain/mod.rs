@@ -9,6 +9,7 @@ mod age;
 mod gate;
 mod handle;
 mod kept;
+mod pace;
 mod remains;
 mod ring;
 mod sinks;

@@ -3,29 +3,14 @@
 
 use std::time::{Duration, Instant};
 
+use super::pace::Pace;
 use super::worker::Worker;
 use crate::live::{Audience, Batch, Tap};
-use crate::wire::NOTIFY_GAP;
-
-/// How old an event gets before it is shown, about.
-const PERIOD: Duration = Duration::from_millis(50);
-/// How long the rings go unseen where a kick is waited for: one may get lost,
-/// in a guest that dies.
-const KICK_LOST: Duration = Duration::from_secs(1);
-/// How far apart two looks are at least, however often the guest kicks.
-const GAP: Duration = Duration::from_nanos(NOTIFY_GAP);
-/// Watched events that come within the guest's gap after a kick do not kick:
-/// how long after the first look a second one finds them.
-const AGAIN: Duration = Duration::from_nanos(2 * NOTIFY_GAP);
 
 /// Who watches, and since when there was nothing new.
 #[derive(Debug, Default)]
 pub struct Watching {
-    to: Option<(Tap, Audience)>,
-    due: Option<Instant>,
-    looked: Option<Instant>,
-    kicked: bool,
-    pause: Duration,
+    to: Option<(Tap, Pace)>,
     missed: u64,
     lost: u64,
     // The last events of a batch are shown with the next one.
@@ -40,33 +25,15 @@ impl Watching {
 
     /// How long until the rings are to be looked at.
     pub fn pause(&self) -> Option<Duration> {
-        self.due
-            .map(|due| due.saturating_duration_since(Instant::now()))
+        let (_, pace) = self.to.as_ref()?;
+        Some(pace.due().saturating_duration_since(Instant::now()))
     }
 
     /// A ring's writer has kicked.
     pub fn kicked(&mut self) {
-        let (Some((_, audience)), Some(due)) = (&self.to, self.due) else {
-            return;
-        };
-        if audience.waits {
-            let now = Instant::now();
-            let soon = self.looked.map_or(now, |looked| now.max(looked + GAP));
-            self.due = Some(due.min(soon));
-            self.kicked = true;
+        if let Some((_, pace)) = &mut self.to {
+            pace.kicked(Instant::now());
         }
-    }
-
-    /// When to look again, after a look that was `blocked` by a writer or not.
-    fn looked(&mut self, now: Instant, audience: Audience, blocked: bool) {
-        let period = if audience.sees { PERIOD } else { KICK_LOST };
-        self.pause = match (std::mem::take(&mut self.kicked), blocked) {
-            (true, _) => AGAIN,
-            (false, true) if audience.waits => (self.pause * 2).min(period),
-            _ => period,
-        };
-        self.looked = Some(now);
-        self.due = Some(now + self.pause);
     }
 }
 
@@ -79,10 +46,8 @@ impl Worker {
             }
             self.watching = Watching::default();
         }
-        self.watching.due = to.is_some().then(Instant::now);
-        // The first look says where the new begins: it is not to fail.
-        self.watching.kicked = to.is_some();
-        self.watching.to = to;
+        let now = Instant::now();
+        self.watching.to = to.map(|(tap, audience)| (tap, Pace::new(audience, now)));
         // What is whole by now is not new.
         self.pump();
         self.show();
@@ -91,15 +56,12 @@ impl Worker {
     /// If it is time, give away what is new.
     pub(super) fn show(&mut self) {
         let now = Instant::now();
-        if self.watching.due.is_none_or(|due| due > now) {
-            return;
-        }
-        let Some((tap, audience)) = &self.watching.to else {
+        let due = |(_, pace): &&mut (Tap, Pace)| pace.due() <= now;
+        let Some((tap, pace)) = self.watching.to.as_mut().filter(due) else {
             return;
         };
-        let (tap, audience) = (tap.clone(), *audience);
         let Some((trace, schema)) = &self.trace else {
-            self.watching.looked(now, audience, false);
+            pace.looked(now, false);
             return;
         };
         let mut batch = Batch::new(trace.clone(), schema.clone());
@@ -107,7 +69,7 @@ impl Worker {
         for ring in self.rings.values_mut() {
             blocked |= !ring.show(&mut batch);
         }
-        self.watching.looked(now, audience, blocked);
+        pace.looked(now, blocked);
         batch.missed += std::mem::take(&mut self.watching.missed);
         batch.lost += std::mem::take(&mut self.watching.lost);
         let has_news = !batch.is_empty();
