@@ -172,13 +172,14 @@ impl Wish {
         }
     }
 
-    /// Let others send their files. The driver may still wait for the rest of
-    /// this one.
-    fn release(&self, vm: &Vm) {
-        let (Some(blob), half) = (self.blob(), matches!(self.stage, Stage::Sending(_))) else {
+    /// Let others send their files. The driver, if it is `there`, may still
+    /// wait for the rest of this one.
+    fn release(&self, vm: &Vm, there: bool) {
+        let Some(blob) = self.blob() else {
             return;
         };
-        vm.with_session(|session| session.end_upload(blob, half));
+        let give_up = there && matches!(self.stage, Stage::Sending(_));
+        vm.with_session(|session| session.end_upload(blob, give_up));
         vm.queues().wake();
     }
 }
@@ -215,7 +216,8 @@ impl Pending for Wish {
         }
         self.go_on(vm);
         let end = self.end.take()?;
-        self.release(vm);
+        // Another driver than that one may be there by now.
+        self.release(vm, !matches!(end, Err(Failure::Gone)));
         Some(match end {
             Ok(names) => Reply::Modules { names },
             Err(failure) => Reply::Error {
@@ -225,7 +227,7 @@ impl Pending for Wish {
     }
 
     fn cancel(&mut self, vm: &Vm) {
-        self.release(vm);
+        self.release(vm, true);
     }
 }
 
