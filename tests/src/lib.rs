@@ -54,7 +54,7 @@ pub use kmod::{ModuleBuild, build_module, module_dir};
 pub use lab::{Lab, full_tier};
 pub use libvirt::Libvirt;
 pub use lttng_analyses::LttngAnalyses;
-pub use program::{compile_c, static_program};
+pub use program::{compile_c, copy_with_libraries, static_program};
 pub use qemu::Qemu;
 pub use serve::{Serve, prebuild_vhost_trace, vhost_trace};
 pub use suite::debian_12;

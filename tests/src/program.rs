@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use crate::cache::{Lock, target_dir};
-use crate::process::{command, output};
+use crate::process::{command, output, stdout};
 
 /// Compiles `tests/guest/NAME.c` to a static program, and returns it.
 pub fn static_program(name: &str) -> Result<PathBuf> {
@@ -59,4 +59,33 @@ fn is_current(sources: &[&Path], program: &Path) -> Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// Copies a program and the libraries that it runs with into the folder `dir`;
+/// returns the words that run it there when the folder is at `place`, whichever
+/// libraries there are beside it.
+pub fn copy_with_libraries(program: &Path, dir: &Path, place: &str) -> Result<Vec<String>> {
+    let name = |path: &Path| -> Result<String> {
+        let name = path.file_name().context("a path without a name")?;
+        Ok(name.to_string_lossy().into_owned())
+    };
+    let listed = stdout(command("ldd").arg(program))?;
+    let mut linker = None;
+    let files = listed
+        .lines()
+        .filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
+    for file in files.map(Path::new).chain([program]) {
+        let name = name(file)?;
+        fs::copy(file, dir.join(&name)).with_context(|| format!("copying {file:?}"))?;
+        if name.starts_with("ld-linux") {
+            linker = Some(name);
+        }
+    }
+    let linker = linker.with_context(|| format!("{program:?} has no dynamic linker"))?;
+    Ok(vec![
+        format!("{place}/{linker}"),
+        "--library-path".into(),
+        place.into(),
+        format!("{place}/{}", name(program)?),
+    ])
 }

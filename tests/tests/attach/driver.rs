@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use vhost_trace_lab::{
-    BUILD_DIR, Flavour, Lab, Series, debian_12, install_packages, target_dir, vhost_trace,
+    BUILD_DIR, Lab, copy_with_libraries, debian_12, install_packages, target_dir, vhost_trace,
 };
 
 /// Runs `driver` with these words and no libguestfs; whether it succeeded, and
@@ -30,7 +30,7 @@ fn utf8(path: &Path) -> Result<&str> {
 
 #[test]
 fn attach_driver_is_built_for_a_kernel() -> Result<()> {
-    Lab::prepare()?;
+    let lab = Lab::prepare()?;
     let out = target_dir().join("lab/driver-build");
     fs::create_dir_all(&out)?;
     let out = utf8(&out)?;
@@ -39,13 +39,12 @@ fn attach_driver_is_built_for_a_kernel() -> Result<()> {
         !done && why.contains("no build folder of a kernel"),
         "{why}"
     );
-    // Where that kernel's modules can be built, with the newest of C libraries:
-    // the program may need what the host's has.
-    let kernel = Series::Linux7_2.kernel(Flavour::Generic)?;
-    fs::copy(vhost_trace()?, format!("{out}/vhost-trace"))?;
+    // Where that kernel's modules can be built.
+    let program = copy_with_libraries(vhost_trace()?, Path::new(out), BUILD_DIR)?;
+    let kernel = &lab.kernel;
     let built = kernel
         .builder(Path::new(out))?
-        .arg(format!("{BUILD_DIR}/vhost-trace"))
+        .args(program)
         .args(["driver", "build", "--headers", &kernel.headers_dir()])
         .args(["--out", BUILD_DIR])
         .output()?;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -28,11 +29,12 @@ pub const TIME: Duration = Duration::from_secs(120);
 pub struct Memory(PathBuf);
 
 impl Memory {
-    /// A file of this name and process, in memory itself.
+    /// A new file, in memory itself.
     pub fn at(name: &str) -> Self {
-        let process = std::process::id();
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         Self(PathBuf::from(format!(
-            "/dev/shm/vhost-trace-{process}-{name}"
+            "/dev/shm/vhost-trace-{process}-{count}-{name}"
         )))
     }
 

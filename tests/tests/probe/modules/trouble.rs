@@ -52,7 +52,7 @@ fn probe_module_is_not_allowed_by_default() -> Result<()> {
 
 #[test]
 fn probe_module_that_hangs_or_panics_ends_in_time() -> Result<()> {
-    let kit = Kit::boot_with("probe-bad", ALL, |guest| guest.append("panic=1"))?;
+    let kit = Kit::boot_with("probe-trouble", ALL, |guest| guest.append("panic=1"))?;
     let guest = &kit.rig.guest;
     let template = module_file("template")?;
 

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use vhost_trace_lab::{BUILD_DIR, Lab, target_dir, vhost_trace, workspace_dir};
+use vhost_trace_lab::{
+    BUILD_DIR, Lab, copy_with_libraries, target_dir, vhost_trace, workspace_dir,
+};
 
 use super::kit::{ALL, Kit, source, utf8};
 use crate::rig::TIME;
@@ -18,17 +20,13 @@ fn build(words: &[String]) -> Result<PathBuf> {
     let lab = Lab::prepare()?;
     let out = target_dir().join("lab/probe-build");
     fs::create_dir_all(&out)?;
-    fs::copy(vhost_trace()?, out.join("vhost-trace"))?;
+    let program = copy_with_libraries(vhost_trace()?, &out, BUILD_DIR)?;
     fs::copy(source("template"), out.join("template.c"))?;
     let built = lab
         .kernel
         .builder(&out)?
-        .args([
-            "sh",
-            "-c",
-            &format!("cd {BUILD_DIR} && exec ./vhost-trace \"$@\""),
-            "sh",
-        ])
+        .args(["sh", "-c", &format!("cd {BUILD_DIR} && exec \"$@\""), "sh"])
+        .args(program)
         .args(words)
         .output()?;
     ensure!(built.status.success(), "{built:?}");
