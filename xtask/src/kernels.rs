@@ -33,7 +33,7 @@ pub(crate) fn linux_7_2(full: bool) -> Result<Outcome> {
 fn run(kernel: &str, full: bool) -> Result<Outcome> {
     let mut cargo = cargo();
     cargo
-        .args(["test", "--package", "vhost-trace-lab"])
+        .args(["test", "--package", "vhost-trace-lab", "--no-fail-fast"])
         .args(["--test", "trace", "--test", "probe", "--test", "cost", "--"])
         .args(TESTS)
         .env("VHOST_TRACE_KERNEL", kernel);

@@ -6,10 +6,15 @@ use anyhow::{Context, Result, bail, ensure};
 use super::kit::{ALL, Kit};
 use crate::rig::TIME;
 
-/// A cgroup for all processes, which then stand still.
+/// What it says before the last step.
+const TOGETHER: &str = "all processes are in one cgroup";
+
+/// A cgroup for all processes, which then stand still. A helper of a load that
+/// ran while they are moved would be one of them.
 const FREEZE: &str = "sleep 3000 & yes >/dev/null &
     cd /sys/fs/cgroup && mkdir all
     for p in $(cat cgroup.procs); do echo $p >all/cgroup.procs; done 2>/dev/null
+    echo all processes are in one cgroup >/dev/kmsg
     echo 1 >all/cgroup.freeze";
 
 /// What only the shell itself can do: nothing is left of its root, and nobody
@@ -57,7 +62,9 @@ fn use_probes(kit: &Kit) -> Result<()> {
 #[test]
 fn probe_module_needs_no_user_space() -> Result<()> {
     let mut kit = Kit::boot("probe-alone", ALL)?;
+    let from = kit.rig.guest.console().len();
     let freezer = kit.rig.guest.spawn(FREEZE)?;
+    kit.rig.guest.wait_console(from, TOGETHER, TIME)?;
     let said = wait_frozen(&kit)?;
     println!("{said}");
     let first = said
